@@ -1,0 +1,41 @@
+"""Builds the engine: each typed Python module with its .pxd becomes an extension; the seam's headers are inlined.
+
+HOTSWAP_DEBUG=1 builds for gdb and with freed tables poisoned.
+"""
+
+import os
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+DEBUG = os.environ.get("HOTSWAP_DEBUG") == "1"
+SOURCES = [p for p in sorted(Path("src/hotswap/engine").rglob("*.py")) if p.name != "__init__.py"]
+FLAGS = ["-O0", "-g3"] if DEBUG else ["-O2", "-g1"]
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(
+                ".".join(source.with_suffix("").parts[1:]),
+                [str(source)],
+                include_dirs=["src/hotswap/arch"],
+                extra_compile_args=[*FLAGS, "-std=gnu11", "-pthread", "-fno-strict-aliasing", "-Wno-unused-function", "-Wno-format-security"],
+                define_macros=[("HOTSWAP_DEBUG", "1")] if DEBUG else [],
+            )
+            for source in SOURCES
+        ],
+        include_path=["src"],
+        build_dir="build/cython",
+        nthreads=2,
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "infer_types": True,
+            "legacy_implicit_noexcept": False,
+        },
+    ),
+)

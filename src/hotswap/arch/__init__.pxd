@@ -1,0 +1,97 @@
+# The seam's names, as the engine uses them. What each does stands in the headers.
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+cdef extern from "atomics.h" nogil:
+    ctypedef struct word "arch_word":
+        pass
+    uint64_t load "arch_load"(const word *w)
+    uint64_t load_acquire "arch_load_acquire"(const word *w)
+    void store "arch_store"(word *w, uint64_t v)
+    void store_release "arch_store_release"(word *w, uint64_t v)
+    uint64_t add "arch_add"(word *w, int64_t d)
+    uint64_t add_acq_rel "arch_add_acq_rel"(word *w, int64_t d)
+    uint64_t swap "arch_swap"(word *w, uint64_t v)
+    bint cas "arch_cas"(word *w, uint64_t old, uint64_t new_value)
+    void bump "arch_bump"(word *w, int64_t d)
+    void fence "arch_fence"()
+    void acquire "arch_acquire"()
+    int barrier_setup "arch_barrier_setup"()
+    void light "arch_light"()
+    void heavy "arch_heavy"()
+
+cdef extern from "sync.h" nogil:
+    uint64_t now_ns "arch_now_ns"()
+    void nap_us "arch_nap_us"(uint64_t us)
+    void yield_cpu "arch_yield"()
+    bint bit_trylock "arch_bit_trylock"(word *w)
+    void bit_lock "arch_bit_lock"(word *w)
+    void bit_unlock "arch_bit_unlock"(word *w, uint64_t value)
+    uint64_t event_read "arch_event_read"(word *w)
+    void event_wake "arch_event_wake"(word *w)
+    void event_wait "arch_event_wait"(word *w, uint64_t seen, int64_t timeout_us)
+    ctypedef struct mutex "arch_mutex":
+        pass
+    void mutex_init "arch_mutex_init"(mutex *m)
+    void mutex_lock "arch_mutex_lock"(mutex *m)
+    void mutex_unlock "arch_mutex_unlock"(mutex *m)
+    ctypedef struct rwlock "arch_rwlock":
+        pass
+    void rwlock_init "arch_rwlock_init"(rwlock *l)
+    void read_lock "arch_read_lock"(rwlock *l)
+    void read_unlock "arch_read_unlock"(rwlock *l)
+    void write_lock "arch_write_lock"(rwlock *l)
+    void write_unlock "arch_write_unlock"(rwlock *l)
+    ctypedef void (*thread_main "arch_thread_main")(int argument) noexcept nogil
+    uint64_t thread_start "arch_thread_start"(thread_main main, int argument, const char *name)
+    void thread_join "arch_thread_join"(uint64_t handle)
+    enum:
+        THREADS "ARCH_THREADS"
+        LOCKED "ARCH_LOCKED"
+        WAITERS "ARCH_WAITERS"
+    int thread_slot "arch_thread_slot"()
+    void check "arch_check"(bint holds, const char *invariant)
+    void log "arch_log"(const char *format, uint64_t a, uint64_t b, uint64_t c)
+
+cdef extern from "mmu.h" nogil:
+    enum:
+        MMU_WP "ARCH_MMU_WP"
+        MMU_MOVE "ARCH_MMU_MOVE"
+        MMU_POISON "ARCH_MMU_POISON"
+        FAULT_WRITE "ARCH_FAULT_WRITE"
+        FAULT_PROTECTED "ARCH_FAULT_PROTECTED"
+    ctypedef struct fault_info "struct arch_fault":
+        uint64_t address
+        int flags
+    int mmu_open "arch_mmu_open"()
+    bint mmu_kernel_faults "arch_mmu_kernel_faults"()
+    int mmu_handshake "arch_mmu_handshake"(int fd, int refuse)
+    uint64_t reserve "arch_reserve"(uint64_t bytes)
+    void release "arch_release"(uint64_t address, uint64_t bytes)
+    void *table "arch_table"(uint64_t count, uint64_t each)
+    void table_free "arch_table_free"(void *table, bint poison)
+    int mmu_register "arch_mmu_register"(int fd, uint64_t address, uint64_t bytes, bint missing)
+    int mmu_next "arch_mmu_next"(int fd, fault_info *fault)
+    int stopper "arch_stopper"()
+    void stopper_set "arch_stopper_set"(int fd)
+    int mmu_waiter "arch_mmu_waiter"(int fd, int stopper)
+    void mmu_wait "arch_mmu_wait"(int waiter)
+    void close_fd "arch_close"(int fd)
+    int mmu_wake "arch_mmu_wake"(int fd, uint64_t address, uint64_t bytes)
+    int mmu_zero "arch_mmu_zero"(int fd, uint64_t address, uint64_t bytes)
+    int mmu_copy "arch_mmu_copy"(int fd, uint64_t to, uint64_t source, uint64_t bytes, bint protect)
+    int mmu_move "arch_mmu_move"(int fd, uint64_t to, uint64_t source, uint64_t bytes)
+    int mmu_protect "arch_mmu_protect"(int fd, uint64_t address, uint64_t bytes, bint protect)
+    int mmu_drop "arch_mmu_drop"(uint64_t address, uint64_t bytes)
+    int mmu_populate "arch_mmu_populate"(uint64_t address, uint64_t bytes)
+    int mmu_poison "arch_mmu_poison"(int fd, uint64_t address, uint64_t bytes)
+    int mmu_forbid "arch_mmu_forbid"(uint64_t address, uint64_t bytes)
+    bint same_filled "arch_same_filled"(uint64_t address, uint64_t bytes)
+    uint64_t first_word "arch_first_word"(uint64_t address)
+    void fill "arch_fill"(uint64_t address, uint64_t bytes, uint64_t value)
+    void copy "arch_copy"(uint64_t to, uint64_t source, uint64_t bytes)
+    void touch "arch_touch"(uint64_t address, uint64_t bytes)
+
+cdef extern from "disk.h" nogil:
+    enum:
+        DISK_PIECES "ARCH_DISK_PIECES"
+    int disk_transfer "arch_disk_transfer"(int fd, bint write, const uint64_t *addresses, int count, uint64_t each, uint64_t offset)

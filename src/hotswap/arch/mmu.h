@@ -1,0 +1,320 @@
+/* The memory-management unit as an unprivileged process has it: userfaultfd over private anonymous ranges.
+ *
+ * Addresses are plain integers. Calls return 0 or a negative errno, and are all or nothing unless said otherwise: what a
+ * kernel did in part is finished here or undone here. None allocates.
+ */
+#ifndef HOTSWAP_MMU_H
+#define HOTSWAP_MMU_H
+
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include "sync.h"
+
+/* The build machine's headers may be older than the kernel that runs: what they lack is stated here (uapi values). */
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+struct arch_uffd_move { uint64_t dst, src, len, mode; int64_t moved; };
+struct arch_uffd_poison { uint64_t start, len, mode; int64_t updated; };
+#define ARCH_UFFDIO_MOVE _IOWR(0xAA, 0x05, struct arch_uffd_move)
+#define ARCH_UFFDIO_POISON _IOWR(0xAA, 0x08, struct arch_uffd_poison)
+struct arch_uffd_protect { uint64_t start, len, mode; };
+#define ARCH_UFFDIO_WRITEPROTECT _IOWR(0xAA, 0x06, struct arch_uffd_protect)
+#define ARCH_USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
+
+enum {  /* what was found, as bits */
+    ARCH_MMU_WP = 1, ARCH_MMU_MOVE = 2, ARCH_MMU_POISON = 4,
+    ARCH_MMU_KERNEL_FAULTS = 8,  /* faults inside system calls are served too */
+    ARCH_MMU_EXPLICIT = 16       /* the descriptor came from /dev/userfaultfd */
+};
+enum { ARCH_FAULT_WRITE = 1, ARCH_FAULT_PROTECTED = 2 };
+struct arch_fault { uint64_t address; int flags; };
+
+/* A descriptor, or a negative errno. The best that policy allows: all faults by system call, the same through the
+ * device, faults from user mode only. */
+static inline int arch_mmu_open(void)
+{
+    int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+        if (device >= 0) {
+            fd = ioctl(device, ARCH_USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
+            close(device);
+        }
+    }
+    if (fd < 0)
+        fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+    return fd < 0 ? -errno : fd;
+}
+/* Does this process get faults raised inside system calls served? */
+static inline int arch_mmu_kernel_faults(void)
+{
+    int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+        if (device >= 0) {
+            fd = ioctl(device, ARCH_USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
+            close(device);
+        }
+    }
+    if (fd < 0)
+        return 0;
+    close(fd);
+    return 1;
+}
+/* Shakes hands on a fresh descriptor; the feature bits above, or a negative errno. `refuse` masks features out. */
+static inline int arch_mmu_handshake(int fd, int refuse)
+{
+    struct uffdio_api api = { .api = UFFD_API, .features = 0 };
+    int probe = arch_mmu_open();  /* features can be asked for once per descriptor: ask another one what there is */
+    if (probe < 0)
+        return probe;
+    int failed = ioctl(probe, UFFDIO_API, &api) ? -errno : 0;
+    close(probe);
+    if (failed)
+        return failed;
+    const uint64_t wp = 1, poison = 1 << 14, move = 1 << 16;
+    uint64_t want = api.features & (wp | poison | move);
+    if (refuse & ARCH_MMU_MOVE)
+        want &= ~move;
+    if (refuse & ARCH_MMU_POISON)
+        want &= ~poison;
+    struct uffdio_api chosen = { .api = UFFD_API, .features = want };
+    if (ioctl(fd, UFFDIO_API, &chosen))
+        return -errno;
+    return (want & wp ? ARCH_MMU_WP : 0) | (want & move ? ARCH_MMU_MOVE : 0) | (want & poison ? ARCH_MMU_POISON : 0);
+}
+
+/* Address space without memory: the address, or 0. Never inherited over fork (a child would read zeros), never dumped. */
+static inline uint64_t arch_reserve(uint64_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return 0;
+    madvise(p, bytes, MADV_DONTFORK);
+    madvise(p, bytes, MADV_DONTDUMP);
+    return (uint64_t)(uintptr_t)p;
+}
+static inline void arch_release(uint64_t address, uint64_t bytes) { munmap((void *)(uintptr_t)address, bytes); }
+/* Tables of the engine: zeroed, named by index from elsewhere, and without a reservation, so that only what is used costs
+ * memory. The first page holds the length. NULL when there is no room. */
+enum { ARCH_TABLE_HEAD = 4096 };
+static inline void *arch_table(uint64_t count, uint64_t each)
+{
+    uint64_t length = count * each + ARCH_TABLE_HEAD;
+    void *p = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return NULL;
+    *(uint64_t *)p = length;
+    return (char *)p + ARCH_TABLE_HEAD;
+}
+/* Poisoned, the range is never used again and whoever still looks is caught in the act. */
+static inline void arch_table_free(void *table, int poison)
+{
+    if (!table)
+        return;
+    char *p = (char *)table - ARCH_TABLE_HEAD;
+    uint64_t length = *(uint64_t *)p;
+    if (poison) {
+        madvise(p, length, MADV_DONTNEED);
+        mprotect(p, length, PROT_NONE);
+    } else {
+        munmap(p, length);
+    }
+}
+
+static inline int arch_mmu_register(int fd, uint64_t address, uint64_t bytes, int missing)
+{
+    struct uffdio_register r = { .range = { address, bytes }, .mode = UFFDIO_REGISTER_MODE_WP };
+    if (missing)
+        r.mode |= UFFDIO_REGISTER_MODE_MISSING;
+    return ioctl(fd, UFFDIO_REGISTER, &r) ? -errno : 0;
+}
+/* 1 and the fault, 0 when none waits, or a negative errno. */
+static inline int arch_mmu_next(int fd, struct arch_fault *fault)
+{
+    struct uffd_msg m;
+    for (;;) {
+        ssize_t n = read(fd, &m, sizeof m);
+        if (n < 0)
+            return errno == EAGAIN ? 0 : errno == EINTR ? 0 : -errno;
+        if (n != sizeof m || m.event != UFFD_EVENT_PAGEFAULT)
+            continue;
+        fault->address = m.arg.pagefault.address;
+        fault->flags = (m.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE ? ARCH_FAULT_WRITE : 0)
+                     | (m.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP ? ARCH_FAULT_PROTECTED | ARCH_FAULT_WRITE : 0);
+        return 1;
+    }
+}
+static inline int arch_stopper(void) { int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); return fd < 0 ? -errno : fd; }
+static inline void arch_stopper_set(int fd) { uint64_t one = 1; if (write(fd, &one, sizeof one) < 0) { /* set already */ } }
+/* What one handler sleeps on: a descriptor that is ready when a fault waits or the stopper was set. Exclusive, so that a
+ * fault wakes one handler and not all of them. A negative errno when there are no descriptors left. */
+static inline int arch_mmu_waiter(int fd, int stopper)
+{
+    int waiter = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event fault = { .events = EPOLLIN | EPOLLEXCLUSIVE, .data = { .u32 = 1 } };
+    struct epoll_event stop = { .events = EPOLLIN, .data = { .u32 = 0 } };
+    if (waiter < 0)
+        return -errno;
+    if (epoll_ctl(waiter, EPOLL_CTL_ADD, fd, &fault) || epoll_ctl(waiter, EPOLL_CTL_ADD, stopper, &stop)) {
+        int error = errno;
+        close(waiter);
+        return -error;
+    }
+    return waiter;
+}
+static inline void arch_mmu_wait(int waiter)
+{
+    struct epoll_event e;
+    epoll_wait(waiter, &e, 1, -1);
+}
+static inline void arch_close(int fd) { close(fd); }
+
+static inline int arch_mmu_wake(int fd, uint64_t address, uint64_t bytes)
+{
+    struct uffdio_range r = { address, bytes };
+    return ioctl(fd, UFFDIO_WAKE, &r) ? -errno : 0;
+}
+/* Zero pages over an empty range, and wake. Pages that are there already stay. */
+static inline int arch_mmu_zero(int fd, uint64_t address, uint64_t bytes)
+{
+    uint64_t done = 0;
+    while (done < bytes) {
+        struct uffdio_zeropage z = { .range = { address + done, bytes - done } };
+        if (!ioctl(fd, UFFDIO_ZEROPAGE, &z))
+            return 0;
+        if (z.zeropage > 0)
+            done += (uint64_t)z.zeropage;
+        else if (errno == EEXIST)
+            done += 4096;
+        else if (errno == EAGAIN)
+            sched_yield();
+        else
+            return -errno;
+    }
+    return arch_mmu_wake(fd, address, bytes);
+}
+/* Copies over an empty range, write-protected when `protect`, and wakes. */
+static inline int arch_mmu_copy(int fd, uint64_t to, uint64_t from, uint64_t bytes, int protect)
+{
+    uint64_t done = 0;
+    while (done < bytes) {
+        struct uffdio_copy c = { .dst = to + done, .src = from + done, .len = bytes - done,
+                                 .mode = protect ? UFFDIO_COPY_MODE_WP : 0 };
+        if (!ioctl(fd, UFFDIO_COPY, &c))
+            return 0;
+        if (c.copy > 0)
+            done += (uint64_t)c.copy;
+        else if (errno == EAGAIN)
+            sched_yield();
+        else
+            return -errno;
+    }
+    return 0;
+}
+/* Moves pages to an empty range and wakes waiters there; holes stay holes. On failure every page is where it was. */
+static inline int arch_mmu_move(int fd, uint64_t to, uint64_t from, uint64_t bytes)
+{
+    const uint64_t allow_holes = 2;
+    uint64_t done = 0;
+    int tries = 0, error = 0;
+    while (done < bytes) {
+        struct arch_uffd_move m = { .dst = to + done, .src = from + done, .len = bytes - done, .mode = allow_holes };
+        if (!ioctl(fd, ARCH_UFFDIO_MOVE, &m))
+            return 0;
+        error = errno;
+        if (m.moved > 0) {
+            done += (uint64_t)m.moved;
+            tries = 0;
+        } else if ((error == EAGAIN && tries < 1000) || (error == EBUSY && tries < 16)) {
+            tries++;  /* a passing state: a direct transfer has just let go of the page, or the kernel holds it */
+            sched_yield();
+        } else {
+            break;
+        }
+    }
+    if (done == bytes)
+        return 0;
+    for (uint64_t undone = 0; undone < done;) {
+        struct arch_uffd_move m = { .dst = from + undone, .src = to + undone, .len = done - undone, .mode = allow_holes };
+        if (!ioctl(fd, ARCH_UFFDIO_MOVE, &m))
+            break;
+        if (m.moved > 0)
+            undone += (uint64_t)m.moved;
+        else if (errno != EAGAIN && errno != EBUSY)
+            __builtin_trap();  /* pages moved a moment ago and untouched since: nothing else can be */
+    }
+    return -error;
+}
+/* Sets or lifts write protection; lifting wakes. */
+static inline int arch_mmu_protect(int fd, uint64_t address, uint64_t bytes, int protect)
+{
+    struct arch_uffd_protect w = { address, bytes, protect ? 1 : 0 };
+    while (ioctl(fd, ARCH_UFFDIO_WRITEPROTECT, &w))
+        if (errno != EAGAIN)
+            return -errno;
+    return 0;
+}
+static inline int arch_mmu_drop(uint64_t address, uint64_t bytes)
+{
+    return madvise((void *)(uintptr_t)address, bytes, MADV_DONTNEED) ? -errno : 0;
+}
+/* Makes each page of a range the process's own again: a page shared with a child, or pinned a moment ago, is copied. */
+static inline int arch_mmu_populate(uint64_t address, uint64_t bytes)
+{
+    return madvise((void *)(uintptr_t)address, bytes, MADV_POPULATE_WRITE) ? -errno : 0;
+}
+/* From now on an access raises SIGBUS; -ENOSYS where the kernel cannot mark pages so. */
+static inline int arch_mmu_poison(int fd, uint64_t address, uint64_t bytes)
+{
+    struct arch_uffd_poison p = { .start = address, .len = bytes };
+    return ioctl(fd, ARCH_UFFDIO_POISON, &p) ? -errno : 0;
+}
+/* The same without the kernel's help: no access, so that SIGSEGV is raised; cannot be taken back. */
+static inline int arch_mmu_forbid(uint64_t address, uint64_t bytes)
+{
+    return mprotect((void *)(uintptr_t)address, bytes, PROT_NONE) ? -errno : 0;
+}
+
+/* Do all 64-bit words of the range hold one value? Then 1, and the value comes from arch_first_word(). */
+static inline int arch_same_filled(uint64_t address, uint64_t bytes)
+{
+    const uint64_t *p = (const uint64_t *)(uintptr_t)address;
+    uint64_t n = bytes / 8, value = p[0];
+    if (p[n - 1] != value || p[n / 2] != value)
+        return 0;
+    for (uint64_t i = 0; i < n; i += 8) {
+        uint64_t d = 0;
+        for (int k = 0; k < 8; k++)
+            d |= p[i + k] ^ value;
+        if (d)
+            return 0;
+    }
+    return 1;
+}
+static inline uint64_t arch_first_word(uint64_t address) { return *(const uint64_t *)(uintptr_t)address; }
+static inline void arch_fill(uint64_t address, uint64_t bytes, uint64_t value)
+{
+    uint64_t *p = (uint64_t *)(uintptr_t)address;
+    for (uint64_t i = 0; i < bytes / 8; i++)
+        p[i] = value;
+}
+static inline void arch_copy(uint64_t to, uint64_t from, uint64_t bytes)
+{
+    memcpy((void *)(uintptr_t)to, (const void *)(uintptr_t)from, bytes);
+}
+/* Reads a byte of each page, so that what is swapped out comes in. */
+static inline void arch_touch(uint64_t address, uint64_t bytes)
+{
+    for (uint64_t done = 0; done < bytes; done += 4096)
+        (void)*(volatile const char *)(uintptr_t)(address + done);
+}
+#endif

@@ -1,0 +1,121 @@
+"""The ``bench`` command."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import click
+from rich.console import Console
+
+from ..errors import HotswapError
+from ..sizes import format_size, parse_size
+from . import picture, report
+from .data import KINDS
+from .plan import SYSTEMS, WORKLOADS, Row, Settings, choose, whole_mib
+from .progress import Progress
+from .runner import failed, left_out, run
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--only", multiple=True, metavar="W1,W2", help="Workloads to run: W1 seq, W2 random, W3 zipf, W4 sort.")
+@click.option("--systems", multiple=True, metavar="A,B", help=f"Systems to run: {', '.join(SYSTEMS)}.")
+@click.option("--size", default="2G", show_default=True, help="Bytes of data; W4 sorts half.")
+@click.option("--limit", default="512M", show_default=True, help="Memory that hotswap and the caged peers may use.")
+@click.option("--repeat", default=3, show_default=True, type=click.IntRange(1), help="Rounds, or windows of time.")
+@click.option(
+    "--seconds", default=10.0, show_default=True, type=click.FloatRange(0.01), help="Of touching in W2 and W3."
+)
+@click.option(
+    "--data",
+    default="random",
+    show_default=True,
+    metavar="|".join(KINDS),
+    help="What the array holds; smooth compresses.",
+)
+@click.option(
+    "--scratch", default="/var/tmp", show_default=True, type=click.Path(path_type=Path), help="Where swap files go."
+)
+@click.option(
+    "--out",
+    default="bench-out",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="For bench.json and bench.png.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Rows as JSON on standard output, all else on standard error.")
+def bench(
+    names: tuple[str, ...],
+    only: tuple[str, ...],
+    systems: tuple[str, ...],
+    size: str,
+    limit: str,
+    repeat: int,
+    seconds: float,
+    data: str,
+    scratch: Path,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Compare hotswap with RAM, numpy.memmap and (as root) the kernel's own swap, every result checked.
+
+    NAME is a workload, as with --only. Exit status 1 when a result was wrong or hotswap gave none.
+    """
+    console = Console(stderr=True)
+    try:
+        settings = Settings(
+            size=whole_mib(parse_size(size, "--size"), "--size"),
+            limit=whole_mib(parse_size(limit, "--limit"), "--limit"),
+            workloads=choose([*names, *only], tuple(WORKLOADS), "workload"),
+            systems=choose(systems, tuple(SYSTEMS), "system"),
+            repeat=repeat,
+            seconds=seconds,
+            data=choose([data], KINDS, "data")[0],
+            scratch=scratch,
+        )
+        rows, finished = _measure(settings, console)
+    except HotswapError as error:
+        raise click.ClickException(str(error)) from error
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "bench.json").write_text(report.to_json(rows) + "\n")
+    (out / "settings.json").write_text(json.dumps(settings.as_json(), indent=2) + "\n")
+    if as_json:
+        click.echo(report.to_json(rows))
+    else:
+        report.show(rows, Console() if sys.stdout.isatty() else Console(width=150))
+    missing = picture.draw(rows, settings, out / "bench.png")
+    written = [str(out / name) for name in ("bench.json", "settings.json", *(() if missing else ("bench.png",)))]
+    click.echo(" ".join(filter(None, [f"wrote {', '.join(written)};", missing])).rstrip(";"), err=True)
+    if not finished:
+        click.echo("interrupted; everything that was set up has been taken away again.", err=True)
+        sys.exit(130)
+    sys.exit(1 if failed(rows) else 0)
+
+
+def _measure(settings: Settings, console: Console) -> tuple[list[Row], bool]:
+    """The rows, and whether the run came to its end."""
+    rows: list[Row] = []
+    progress = Progress(console)
+    told = f"{format_size(settings.size)} of {settings.data} data under a limit of {format_size(settings.limit)} in {settings.scratch}"
+    click.echo(told, err=True)
+    if settings.size <= settings.limit:
+        click.echo("note: the data fit in the limit, so nothing will be swapped.", err=True)
+    for system in settings.systems:
+        if reason := left_out(system):
+            click.echo(f"note: {system} {reason}", err=True)
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        run(settings, progress, rows)
+        return rows, True
+    except KeyboardInterrupt:
+        return rows, False
+    finally:
+        progress.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,264 @@
+"""The steps of a run, one after the other: set up, one child, its rows, undo.
+
+A step is one workload on one system. Its systems follow each other directly, so that a disk whose speed drifts does so
+for all of them. Whatever a step sets up (cgroup, swap area, child) is undone when it ends in any way, the child first;
+signals wait until that is done.
+"""
+
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from . import disk
+from .cgroup import Cage, find
+from .kernel import KernelSwap, SwapFile, Zram, drop_caches
+from .plan import CAGED, SWAPPING, WORKLOADS, BenchError, Row, Settings, empty_rows, estimate, give_up_after
+from .progress import Progress
+from .systems import area_bytes
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SOURCE = Path(__file__).resolve().parents[2]  # so that the child imports this very package
+DISK_SECONDS = 6.0
+
+
+def run(settings: Settings, progress: Progress, rows: list[Row]) -> None:
+    """Appends to ``rows`` as it goes, so that an interrupted run still has what was measured."""
+    _check_room(settings)
+    steps = [(w, s) for w in settings.workloads for s in settings.systems]
+    progress.plan([DISK_SECONDS] + [estimate(settings, w, s) if not left_out(s) else 0.0 for w, s in steps])
+    scratch = Path(tempfile.mkdtemp(prefix="hotswap-bench-", dir=settings.scratch))
+    try:
+        settings = replace(settings, scratch=scratch)
+        progress.begin("disk, direct I/O")
+        found = disk.measure(scratch, settings.size)
+        rows += found
+        progress.end(found)
+        for workload, system in steps:
+            progress.begin(f"{workload} on {system}")
+            found = step(settings, workload, system, progress)
+            rows += found
+            progress.end(found)
+    finally:
+        with _signals_wait():
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def failed(rows: list[Row]) -> bool:
+    """Whether any result was wrong, or hotswap has none where it was asked for."""
+    return any(r.verified is False or (r.system == "hotswap" and r.value is None) for r in rows)
+
+
+def left_out(system: str) -> str:
+    """Why this user cannot run ``system``, or nothing."""
+    if system in SWAPPING and os.geteuid() != 0:
+        return "left out: the kernel's swap and a memory cgroup need root"
+    return ""
+
+
+def step(settings: Settings, workload: str, system: str, progress: Progress) -> list[Row]:
+    """One workload on one system in a child of its own. Only an interruption is raised."""
+    reason = left_out(system)
+    if reason:
+        return empty_rows(workload, system, reason)
+    rows = empty_rows(workload, system)
+    notes: list[str] = []
+    try:
+        with _undoing() as undo:
+            swap = _swap(system, settings, undo)
+            cage = _cage(system, settings, undo, notes)
+            _forget(notes)
+            child = _Child(settings, workload, system, undo)
+            outcome = child.follow(rows, cage, swap, progress, give_up_after(estimate(settings, workload, system)))
+    except (BenchError, OSError) as error:
+        outcome = {"error": str(error)}
+    if swap_note := outcome.get("swap"):
+        notes.append(swap_note)
+    if error := outcome.get("error"):
+        notes.insert(0, error)
+    for row in rows:
+        if not error and row.samples:
+            row.value = median(row.samples)
+            row.verified = outcome["wrong"] is None
+            if outcome["wrong"]:
+                row.note = f"WRONG: {outcome['wrong']}"
+        row.peak_rss = outcome.get("peak_rss")
+        row.note = "; ".join(n for n in (row.note, *notes) if n)
+    return rows
+
+
+def _swap(system: str, settings: Settings, undo: ExitStack) -> KernelSwap | None:
+    if system not in SWAPPING:
+        return None
+    size = area_bytes(settings.size)
+    swap: KernelSwap = SwapFile(settings.scratch, size) if system == "kernel-file" else Zram(size)
+    undo.callback(swap.remove)
+    swap.make()
+    return swap
+
+
+def _cage(system: str, settings: Settings, undo: ExitStack, notes: list[str]) -> Cage | None:
+    """The cgroup of a peer that has no limit of its own. A memmap runs without one too, and its rows say so."""
+    if system not in CAGED:
+        return None
+    try:
+        if os.geteuid() != 0:
+            raise BenchError("a memory cgroup needs root")
+        cage = Cage(find(), settings.limit, swap=system in SWAPPING)
+        undo.callback(cage.remove)
+        cage.make()
+        return cage
+    except (BenchError, OSError) as error:
+        if system in SWAPPING:
+            raise
+        notes.append(f"not held to the limit, the page cache is free to it: {error}")
+        return None
+
+
+def _forget(notes: list[str]) -> None:
+    try:
+        if os.geteuid() == 0:
+            drop_caches()
+    except OSError as error:
+        notes.append(f"the page cache was not dropped before: {error.strerror}")
+
+
+class _Child:
+    """The worker process of one step; killed and waited for when the step ends."""
+
+    def __init__(self, settings: Settings, workload: str, system: str, undo: ExitStack):
+        order = {
+            "settings": asdict(settings) | {"scratch": str(settings.scratch)},
+            "system": system,
+            "workload": workload,
+        }
+        path = os.pathsep.join(p for p in (str(_SOURCE), os.environ.get("PYTHONPATH", "")) if p)
+        self._said = undo.enter_context(tempfile.TemporaryFile())
+        with _signals_wait():  # no child without its undoing; and the child keeps them blocked: it is ours to kill
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "hotswap.bench.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+                start_new_session=True,
+                env=os.environ | {"PYTHONPATH": path},
+            )
+            undo.callback(self._end)
+        self._tell(json.dumps(order))
+
+    def follow(
+        self, rows: list[Row], cage: Cage | None, swap: KernelSwap | None, progress: Progress, patience: float
+    ) -> dict[str, Any]:
+        """Hear the child out, its samples into ``rows``; the outcome has ``wrong`` or ``error``, ``peak_rss``, ``swap``."""
+        outcome: dict[str, Any] = {"error": None}
+        ended = False
+        try:
+            for words in self._answers(time.monotonic() + patience):
+                if "ready" in words:
+                    if cage is not None:
+                        cage.admit(self._process.pid)
+                    self._tell("")
+                elif "measure" in words:
+                    next(r for r in rows if r.workload == words["measure"]).samples.append(words["value"])
+                    progress.sample(words["measure"], words["value"])
+                    if swap is not None:
+                        outcome["swap"] = swap.note()
+                else:
+                    outcome |= words
+                    ended = True
+        except TimeoutError:
+            return outcome | {"error": f"gave up after {patience:.0f} s"}
+        status = self._process.wait(timeout=60)
+        if ended and (status == 0 or outcome["error"]):
+            return outcome
+        return outcome | {"error": self._cause(status, cage)}
+
+    def _answers(self, deadline: float) -> Iterator[dict[str, Any]]:
+        assert self._process.stdout is not None
+        fd, pending = self._process.stdout.fileno(), b""
+        while True:
+            ready, _, _ = select.select([fd], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise TimeoutError
+            got = os.read(fd, 65536)
+            if not got:
+                return
+            *lines, pending = (pending + got).split(b"\n")
+            yield from (json.loads(line) for line in lines)
+
+    def _cause(self, status: int, cage: Cage | None) -> str:
+        if status == -signal.SIGKILL and cage is not None and cage.oom_kills():
+            return "killed by the kernel's OOM"
+        self._said.seek(0)
+        said = self._said.read().decode(errors="replace").strip().splitlines()
+        ended = f"died by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        return f"{ended}: {said[-1]}" if said else ended
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it died; its answers end, and its status says why
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    pass
+
+
+def _check_room(settings: Settings) -> None:
+    if not settings.scratch.is_dir():
+        raise BenchError(
+            f"the scratch directory {settings.scratch} does not exist; make it or give another with --scratch."
+        )
+    if not os.access(settings.scratch, os.W_OK | os.X_OK):
+        raise BenchError(f"the scratch directory {settings.scratch} cannot be written to; give another with --scratch.")
+    needed, free = area_bytes(settings.size), shutil.disk_usage(settings.scratch).free
+    if free < needed * 1.1:
+        raise BenchError(
+            f"{settings.scratch} has {free >> 20} MiB free and the run needs {needed * 11 // 10 >> 20}; "
+            "give another directory with --scratch or a smaller --size."
+        )
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _undoing() -> Iterator[ExitStack]:
+    """An ExitStack whose undoing no signal interrupts."""
+    undo = ExitStack()
+    try:
+        yield undo
+    finally:
+        with _signals_wait():
+            undo.close()
+
+
+def names(workloads: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The measures (name, unit) that ``workloads`` give, in order."""
+    return [measure for w in workloads for measure in WORKLOADS[w]]

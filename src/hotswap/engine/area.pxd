@@ -1,0 +1,61 @@
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from hotswap cimport arch
+
+cdef enum:
+    SWP_USED = 1            # the table's row is taken
+    SWP_WRITEOK = 2         # new slots may be taken
+    SWP_EMPTYING = 4        # a swapoff is under way
+    CLUSTER_SLOTS = 512     # 2 MiB: the largest folio
+    ORDERS = 10             # folios of 1, 2, 4 ... 512 slots
+    BUCKETS = 4096          # of the swap cache's index
+    NIL = -1
+
+cdef struct Cluster:        # all under the area's lock
+    int used                # slots that are not free (bad ones count)
+    int order               # of the folios in it; NIL while it is free
+    int list                # which list it is on
+    int prev
+    int next
+    uint32_t *extra         # continuation of counts that overflow, a number a slot; NULL until one does
+
+cdef struct Area:
+    arch.word flags
+    # Set up before publish, gone after retire; reading them needs the guard.
+    int fd
+    int priority
+    int generation          # how many times this row was switched on
+    int cluster_count
+    uint64_t slots          # the header's slot 0 and bad ones included
+    uint64_t usable
+    uint8_t *map            # a count a slot, and flags: swap_map.py
+    Cluster *clusters
+    uint32_t *buckets       # heads of the swap cache's chains: frame handles
+    # Under lock:
+    arch.mutex lock
+    int free_head
+    int partial_head[10]
+    int partial_tail[10]
+    int current[10]         # the cluster that order takes slots from now
+    int cursor[10]          # and where in it
+    # Counters
+    arch.word inuse         # slots with a count or in the swap cache
+    arch.word pages_in
+    arch.word pages_out
+    arch.word errors
+
+cdef struct Active:         # areas that take new slots, best first; under lock
+    arch.mutex lock
+    int count
+    int type[32]
+
+cdef Area *areas
+cdef Active active
+
+cdef Area *area_at(int type) noexcept nogil
+cdef int area_take_row() noexcept nogil
+cdef void area_activate(int type) noexcept nogil
+cdef void area_deactivate(int type) noexcept nogil
+cdef int area_pick(int turn) noexcept nogil
+cdef void area_rotate(int type) noexcept nogil
+cdef uint64_t area_read_blocks(Area *area, const uint64_t *addresses, int count, int order, uint64_t offset) noexcept nogil
+cdef uint64_t area_write_blocks(Area *area, const uint64_t *addresses, int count, int order, uint64_t offset) noexcept nogil

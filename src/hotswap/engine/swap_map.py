@@ -1,0 +1,272 @@
+"""The swap map: how many page-table entries refer to each slot, and whether the swap cache owns it too.
+
+A byte a slot: a count up to 62, 63 for a bad slot, and two flags. A slot is free when its byte is zero. A count above 62
+goes on in a table of the slot's cluster ("continuation"), which swap_duplicate() asks for with -ENOMEM and
+add_swap_count_continuation() provides, since making it may block and a count is raised under locks (seed 000, R07).
+
+Every public function enters the guard by itself, checks bounds inside (R04) and takes the area's lock; counts are given for
+the ``slots`` slots of a folio, of which the entry names the first. Errors are negative errnos.
+
+- The guard is entered before a count falls (R12): the last drop may be what swapoff waits for, and the map is still read
+  after it.
+- WRITEOK is looked at under the lock under which swapoff clears it.
+"""
+
+import cython
+from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.area import CLUSTER_SLOTS, SWP_WRITEOK, Cluster, area_at
+from cython.cimports.hotswap.engine.cluster import Run, cluster_put, cluster_take
+from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
+from cython.cimports.hotswap.engine.guard.contract import guard_enter, guard_exit
+from cython.cimports.libc.errno import EEXIST, EINVAL, ENOENT, ENOMEM
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+
+
+def map_setup(area):
+    """Makes map and clusters for ``area.slots`` slots; -ENOMEM leaves nothing. Nobody else sees the area yet."""
+    area.cluster_count = cython.cast(cython.int, (area.slots + CLUSTER_SLOTS - 1) // CLUSTER_SLOTS)
+    mapped: uint64_t = cython.cast(uint64_t, area.cluster_count) * CLUSTER_SLOTS
+    area.map = cython.cast(cython.pointer(uint8_t), arch.table(mapped, cython.sizeof(uint8_t)))
+    area.clusters = cython.cast(cython.pointer(Cluster), arch.table(area.cluster_count, cython.sizeof(Cluster)))
+    if not area.map or not area.clusters:
+        map_free(area, False)
+        return -ENOMEM
+    area.map[0] = SWAP_MAP_BAD  # the header
+    offset = area.slots
+    while offset < mapped:
+        area.map[offset] = SWAP_MAP_BAD
+        offset += 1
+    area.usable = area.slots - 1
+    arch.store(cython.address(area.inuse), 0)
+    return 0
+
+
+def map_free(area, poison):
+    """Swapoff's last step, after the guard was retired."""
+    if area.clusters:
+        for number in range(area.cluster_count):
+            arch.table_free(area.clusters[number].extra, poison)
+    arch.table_free(area.clusters, poison)
+    arch.table_free(area.map, poison)
+    area.clusters = cython.NULL
+    area.map = cython.NULL
+
+
+def swap_map_mark_bad(type, offset):
+    """Before publish: a block that the header calls bad. False when it is out of bounds or bad already."""
+    area = area_at(type)
+    if offset == 0 or offset >= area.slots or area.map[offset] != 0:
+        return False
+    area.map[offset] = SWAP_MAP_BAD
+    area.usable -= 1
+    return True
+
+
+def in_bounds(area, offset, slots):
+    return offset > 0 and offset + slots <= area.slots
+
+
+def swap_alloc(type, order, want):
+    """Takes up to ``want`` folios of 2**order slots in a row, each slot with a count of one.
+
+    Offset of the first << 16 | how many; 0 when the area has no room of that size, is being emptied, or is gone.
+    """
+    taken: uint64_t = 0
+    if not guard_enter(type):
+        return 0
+    area = area_at(type)
+    run = cython.declare(Run)
+    arch.mutex_lock(cython.address(area.lock))
+    if (
+        arch.load(cython.address(area.flags)) & SWP_WRITEOK
+        and arch.load(cython.address(area.inuse)) + (1 << order) <= area.usable
+        and cluster_take(area, order, want, cython.address(run))
+    ):
+        for slot in range(run.count << order):
+            arch.check(area.map[run.offset + slot] == 0, b"a slot that is handed out was free")
+            area.map[run.offset + slot] = 1
+        area.clusters[run.offset // CLUSTER_SLOTS].used += run.count << order
+        arch.add(cython.address(area.inuse), run.count << order)
+        taken = run.offset << 16 | run.count
+    arch.mutex_unlock(cython.address(area.lock))
+    guard_exit(type)
+    return taken
+
+
+def swap_duplicate(entry, slots):
+    """One more reference to each slot. -ENOENT: gone or free; -ENOMEM: a continuation is needed first."""
+    type = entry_type(entry)
+    offset = entry_offset(entry)
+    result = -ENOENT
+    if not guard_enter(type):
+        return result
+    area = area_at(type)
+    arch.mutex_lock(cython.address(area.lock))
+    if in_bounds(area, offset, slots):
+        result = 0
+        for k in range(slots):  # all or none: look first
+            low = area.map[offset + k] & SWAP_MAP_BAD
+            if low == SWAP_MAP_BAD or (low == 0 and not area.map[offset + k] & COUNT_CONTINUED):
+                result = -ENOENT
+                break
+            if low == SWAP_MAP_MAX and not area.clusters[offset // CLUSTER_SLOTS].extra:
+                result = -ENOMEM
+                break
+        if result == 0:
+            for k in range(slots):
+                if area.map[offset + k] & SWAP_MAP_BAD == SWAP_MAP_MAX:
+                    area.clusters[offset // CLUSTER_SLOTS].extra[(offset + k) % CLUSTER_SLOTS] += CONTINUATION
+                    area.map[offset + k] = (area.map[offset + k] - CONTINUATION) | COUNT_CONTINUED
+                area.map[offset + k] += 1
+    arch.mutex_unlock(cython.address(area.lock))
+    guard_exit(type)
+    return result
+
+
+def add_swap_count_continuation(entry, slots):
+    """May block. Makes the table that swap_duplicate() asked for; -ENOMEM when there is no memory. Area gone: 0, try again."""
+    type = entry_type(entry)
+    offset = entry_offset(entry)
+    table = cython.cast(cython.pointer(uint32_t), arch.table(CLUSTER_SLOTS, cython.sizeof(uint32_t)))
+    if not guard_enter(type):
+        arch.table_free(table, False)
+        return 0
+    result = 0
+    area = area_at(type)
+    arch.mutex_lock(cython.address(area.lock))
+    if in_bounds(area, offset, slots) and not area.clusters[offset // CLUSTER_SLOTS].extra:
+        if table:
+            area.clusters[offset // CLUSTER_SLOTS].extra = table
+            table = cython.NULL
+        else:
+            result = -ENOMEM
+    arch.mutex_unlock(cython.address(area.lock))
+    guard_exit(type)
+    arch.table_free(table, False)
+    return result
+
+
+def swap_free(entry, slots):
+    """One reference less to each slot; a slot without any is free, unless the swap cache has it. 1 when the cache still does."""
+    type = entry_type(entry)
+    offset = entry_offset(entry)
+    if not guard_enter(type):
+        arch.check(False, b"a reference keeps its area: swap_free() on an area that is off")
+        return -EINVAL
+    area = area_at(type)
+    arch.mutex_lock(cython.address(area.lock))
+    arch.check(in_bounds(area, offset, slots), b"an entry that is freed is in bounds")
+    for k in range(slots):
+        drop_one(area, offset + k)
+    cached: cython.bint = area.map[offset] == SWAP_HAS_CACHE
+    arch.mutex_unlock(cython.address(area.lock))
+    guard_exit(type)
+    return 1 if cached else 0
+
+
+def drop_one(area, offset):
+    """A count falls by one, borrowing from the continuation; under the lock."""
+    value: cython.int = area.map[offset]
+    low = value & SWAP_MAP_BAD
+    arch.check(low != SWAP_MAP_BAD, b"a bad slot is never freed")
+    if low == 0:
+        arch.check(value & COUNT_CONTINUED != 0, b"a count never falls below zero")
+        extra = cython.address(area.clusters[offset // CLUSTER_SLOTS].extra[offset % CLUSTER_SLOTS])
+        extra[0] -= CONTINUATION
+        value += CONTINUATION
+        if extra[0] == 0:
+            value &= ~COUNT_CONTINUED
+    area.map[offset] = value - 1
+    if area.map[offset] == 0:
+        slot_release(area, offset)
+
+
+def slot_release(area, offset):
+    cluster_put(area, offset)
+    arch.add(cython.address(area.inuse), -1)
+
+
+def swap_count(entry):
+    """References to the entry's slot, without the cache's; 0 when the area is gone."""
+    type = entry_type(entry)
+    offset = entry_offset(entry)
+    count: cython.long = 0
+    if not guard_enter(type):
+        return 0
+    area = area_at(type)
+    arch.mutex_lock(cython.address(area.lock))
+    if in_bounds(area, offset, 1) and area.map[offset] & SWAP_MAP_BAD != SWAP_MAP_BAD:
+        count = area.map[offset] & SWAP_MAP_BAD
+        if area.map[offset] & COUNT_CONTINUED:
+            count += area.clusters[offset // CLUSTER_SLOTS].extra[offset % CLUSTER_SLOTS]
+    arch.mutex_unlock(cython.address(area.lock))
+    guard_exit(type)
+    return count
+
+
+def swap_has_cache(entry):
+    type = entry_type(entry)
+    if not guard_enter(type):
+        return False
+    area = area_at(type)
+    arch.mutex_lock(cython.address(area.lock))
+    cached: cython.bint = in_bounds(area, entry_offset(entry), 1) and area.map[entry_offset(entry)] & SWAP_HAS_CACHE != 0
+    arch.mutex_unlock(cython.address(area.lock))
+    guard_exit(type)
+    return cached
+
+
+def swapcache_prepare(entry, slots):
+    """The swap cache takes the slots too. -EEXIST: it has one; -ENOENT: nobody refers to them any more, or the area is gone."""
+    type = entry_type(entry)
+    if not guard_enter(type):
+        return -ENOENT
+    area = area_at(type)
+    arch.mutex_lock(cython.address(area.lock))
+    result = cache_flag_set(area, entry_offset(entry), slots)
+    arch.mutex_unlock(cython.address(area.lock))
+    guard_exit(type)
+    return result
+
+
+def cache_flag_set(area, offset, slots):
+    """swapcache_prepare() for one who holds the guard and the lock."""
+    if not in_bounds(area, offset, slots):
+        return -ENOENT
+    for k in range(slots):
+        value: cython.int = area.map[offset + k]
+        if value & SWAP_HAS_CACHE:
+            return -EEXIST
+        if value == 0 or value == SWAP_MAP_BAD:
+            return -ENOENT
+    for k in range(slots):
+        area.map[offset + k] |= SWAP_HAS_CACHE
+    return 0
+
+
+def swapcache_free(entry, slots):
+    """The swap cache lets go; slots that nobody refers to are free then."""
+    type = entry_type(entry)
+    if not guard_enter(type):
+        arch.check(False, b"HAS_CACHE keeps its area: swapcache_free() on an area that is off")
+        return -EINVAL
+    area = area_at(type)
+    arch.mutex_lock(cython.address(area.lock))
+    cache_flag_clear(area, entry_offset(entry), slots)
+    arch.mutex_unlock(cython.address(area.lock))
+    guard_exit(type)
+    return 0
+
+
+def cache_flag_clear(area, offset, slots):
+    """swapcache_free() for one who holds the guard and the lock."""
+    for k in range(slots):
+        arch.check(area.map[offset + k] & SWAP_HAS_CACHE != 0, b"the cache lets go of what it has")
+        area.map[offset + k] &= ~SWAP_HAS_CACHE
+        if area.map[offset + k] == 0:
+            slot_release(area, offset + k)
+
+
+def swap_inuse(type):
+    """Slots of an area with a count or in the cache."""
+    return arch.load(cython.address(area_at(type).inuse))
