@@ -6,9 +6,9 @@ closed to others, writable, every block of the area allocated, a header that ``h
 
 Ours alone: ``flock`` belongs to the open file, so it keeps out other processes and a second open in this one, by
 whichever path (``fcntl`` locks belong to the process: they would let the second open in, and its close would drop the
-lock). A forked child shares the open file and with it the lock. The kernel's own swap takes no such lock; it is found
-through /proc/swaps, and beyond this mount namespace by ETXTBSY. Block devices are claimed by O_EXCL besides, which file
-systems, the kernel's swap and device mapper respect.
+lock). A forked child shares the open file and with it the lock. The kernel's own swap takes no such lock, but keeps
+writers out of its files, which is how it is found. Block devices are claimed by O_EXCL besides, which file systems, the
+kernel's swap and device mapper respect.
 
 Longer than other modules because it is read as one argument: open, format, then each check those two call, in that order.
 
@@ -22,10 +22,10 @@ import errno
 import fcntl
 import mmap
 import os
-import re
 import shlex
 import stat
 import struct
+import time
 import uuid as uuids
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -41,6 +41,7 @@ Path = str | os.PathLike[str]
 
 _ZEROS = 1 << 20  # bytes written at once where the file system cannot allocate
 _STRETCH = 1 << 30  # bytes allocated at once, so that Ctrl-C and progress come through
+_PATIENCE = 1.0  # seconds to wait for the lock of a file that we made ourselves
 _FIEMAP = 0xC020660B  # FS_IOC_FIEMAP, <linux/fs.h>; the same number on every architecture
 _MKSWAP = "'hotswap mkswap'"
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -118,7 +119,8 @@ def format_area(
     A new file is made with mode 0600 and all its blocks. An existing file or device keeps its size where ``size`` is
     None, and is formatted only when it is a swap area already or holds no data at all, or with ``force`` (which
     overrides neither its permissions nor its being in use). ``progress(done_bytes, total_bytes)`` is called while
-    blocks are allocated.
+    blocks are allocated. The kernel's own swapon takes ``badpages`` on devices only (``read_swap_header``,
+    mm/swapfile.c); hotswap on files too.
     """
     name = _absolute(path)
     wanted = None if size is None else _whole_pages(name, parse_size(size))
@@ -176,7 +178,7 @@ def _create(name: str) -> int:
     """A locked descriptor of the new, empty file ``name``, mode 0600 whatever the umask."""
     fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with _undo(name, fd, created=True):
-        _lock(name, fd)
+        _lock(name, fd, patience=_PATIENCE)  # another open may come first; it finds the file empty and goes
         os.fchmod(fd, 0o600)
         _refuse_unsafe(name, os.fstat(fd))  # some file systems know no owners and modes
     return fd
@@ -337,52 +339,53 @@ def _refuse_unsafe(name: str, st: os.stat_result) -> None:
         raise AreaError(f"{name} has {st.st_nlink} names (hard links), and an area has one; remove the others or use a new file.")
 
 
-def _lock(name: str, fd: int) -> None:
-    """Take the lock that every user of hotswap takes on its areas, or raise ``AreaError``; never waits."""
+def _lock(name: str, fd: int, patience: float = 0.0) -> None:
+    """Take the lock that every user of hotswap takes on its areas; ``AreaError`` when not had in ``patience`` seconds."""
+    deadline = time.monotonic() + patience
+    while not _locked(fd):
+        if time.monotonic() >= deadline:
+            raise AreaError(
+                f"{name} is already in use (this process or another one holds its lock); switch it off there first.",
+                errno.EBUSY,
+            )
+        time.sleep(0.01)
+
+
+def _locked(fd: int) -> bool:
+    """Whether the lock is ours now."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise AreaError(
-            f"{name} is already in use (this process or another one holds its lock); switch it off there first.",
-            errno.EBUSY,
-        ) from None
+        return False
+    return True
 
 
 def _refuse_kernel_swap(name: str, fd: int) -> None:
-    """Raise ``AreaError`` when the kernel swaps to this file."""
-    st = os.fstat(fd)
-    used = AreaError(f"{name} is in use as the kernel's swap; switch it off with: swapoff {shlex.quote(name)}", errno.EBUSY)
-    for path in _kernel_swaps():
-        try:
-            other = os.stat(path)
-        except OSError:  # of another mount namespace, or deleted: the write below finds those
-            continue
-        if os.path.samestat(st, other) or (stat.S_ISBLK(st.st_mode) and st.st_rdev == other.st_rdev):
-            raise used
-    if stat.S_ISREG(st.st_mode):
-        try:
-            os.pwrite(fd, b"", 0)  # writes nothing, but the kernel says ETXTBSY for its swap files first
-        except OSError as error:
-            if error.errno != errno.ETXTBSY:
-                raise
-            raise used from None
+    """Raise ``AreaError`` when the kernel swaps to this file.
 
-
-def _kernel_swaps() -> list[bytes]:
-    """The paths in /proc/swaps, as far as this process may see them."""
+    Not by /proc/swaps: that lists paths, which need not lead to the file from where we are (other mount namespaces,
+    containers, renamed files). A write to a swap file fails with ETXTBSY before its length is looked at (Linux 5.3 and
+    later, ``generic_write_checks`` in fs/read_write.c), so a write of nothing tells, and changes nothing. Devices the
+    kernel swaps to have failed to open, by O_EXCL.
+    """
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        return
     try:
-        with open("/proc/swaps", "rb") as table:
-            lines = table.read().splitlines()[1:]
-    except (FileNotFoundError, PermissionError):  # a kernel without swap, or a container that hides the host's
-        return []
-    paths = (line.split()[0] for line in lines)
-    return [re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), path) for path in paths]
+        os.pwrite(fd, b"", 0)
+    except OSError as error:
+        if error.errno != errno.ETXTBSY:
+            raise
+        raise AreaError(
+            f"{name} is in use as the kernel's swap; switch it off with: swapoff {shlex.quote(name)}", errno.EBUSY
+        ) from None
 
 
 def _refuse_foreign(name: str, fd: int, have: int) -> None:
     """Raise ``AreaError`` unless formatting would destroy nothing: ``fd`` is a swap area or holds no data."""
+    if _blank(fd, have):  # before anything is read: ext4 counts allocated blocks as data once they are in its cache
+        return
     start = os.pread(fd, headers.PROBE, 0)
-    if headers.is_swap(start) or _blank(fd, have):
+    if headers.is_swap(start):
         return
     if headers.signature(start) is not None:
         headers.unpack(start, name)  # a hibernation image: says so
@@ -535,12 +538,12 @@ def _sentences(name: str) -> Iterator[None]:
 
 @contextmanager
 def _undo(name: str, fd: int, *, created: bool) -> Iterator[None]:
-    """On any exception close ``fd``, and remove the file when it is one we ``created`` and still stands there."""
+    """On any exception close ``fd``; remove the file if we ``created`` it, it still has its name, and nobody else uses it."""
     try:
         yield
     except BaseException:
         try:
-            if created and os.path.lexists(name) and os.path.samestat(os.lstat(name), os.fstat(fd)):
+            if created and os.path.lexists(name) and os.path.samestat(os.lstat(name), os.fstat(fd)) and _locked(fd):
                 os.unlink(name)
         finally:
             os.close(fd)

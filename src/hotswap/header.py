@@ -19,6 +19,7 @@ that many, so that an area made for larger pages is told from one that is none.
 
 import struct
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import AreaError
@@ -132,7 +133,7 @@ def unpack(block: bytes, name: str = "the area") -> Header:
     return Header(last_page, uuid, text, tuple(sorted(set(badpages))))
 
 
-def _check(last_page: int, badpages: "list[int] | tuple[int, ...]", count: int, page_size: int, name: str) -> None:
+def _check(last_page: int, badpages: Sequence[int], count: int, page_size: int, name: str) -> None:
     """Hold for what is written and what is read alike: enough pages, few enough bad ones, each inside, one left over."""
     pages = last_page + 1
     if pages < MIN_PAGES:
@@ -148,6 +149,8 @@ def _check(last_page: int, badpages: "list[int] | tuple[int, ...]", count: int, 
         )
     for page in badpages:
         if not 1 <= page <= last_page:
-            raise AreaError(f"{name} lists bad page {page}, which is outside 1..{last_page}; correct the list and format it anew.")
+            raise AreaError(
+                f"{name} lists bad page {page}, which is outside 1..{last_page}; correct the list and format it anew."
+            )
     if len(set(badpages)) == last_page:
         raise AreaError(f"{name} has no good page, all {last_page} are listed as bad; use a sound disk.")

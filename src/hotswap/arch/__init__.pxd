@@ -2,6 +2,8 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef extern from "atomics.h" nogil:
+    enum:
+        DEBUG "ARCH_DEBUG"
     ctypedef struct word "arch_word":
         pass
     uint64_t load "arch_load"(const word *w)
@@ -85,6 +87,7 @@ cdef extern from "mmu.h" nogil:
     int mmu_populate "arch_mmu_populate"(uint64_t address, uint64_t bytes)
     int mmu_poison "arch_mmu_poison"(int fd, uint64_t address, uint64_t bytes)
     int mmu_forbid "arch_mmu_forbid"(uint64_t address, uint64_t bytes)
+    int mmu_allow "arch_mmu_allow"(uint64_t address, uint64_t bytes)
     bint same_filled "arch_same_filled"(uint64_t address, uint64_t bytes)
     uint64_t first_word "arch_first_word"(uint64_t address)
     void fill "arch_fill"(uint64_t address, uint64_t bytes, uint64_t value)

@@ -13,6 +13,12 @@
 #include <unistd.h>
 #include <sys/syscall.h>
 
+#ifdef HOTSWAP_DEBUG
+enum { ARCH_DEBUG = 1 };
+#else
+enum { ARCH_DEBUG = 0 };
+#endif
+
 typedef struct { uint64_t v; } arch_word;
 
 static inline uint64_t arch_load(const arch_word *w) { return __atomic_load_n(&w->v, __ATOMIC_RELAXED); }

@@ -278,10 +278,14 @@ static inline int arch_mmu_poison(int fd, uint64_t address, uint64_t bytes)
     struct arch_uffd_poison p = { .start = address, .len = bytes };
     return ioctl(fd, ARCH_UFFDIO_POISON, &p) ? -errno : 0;
 }
-/* The same without the kernel's help: no access, so that SIGSEGV is raised; cannot be taken back. */
+/* The same without the kernel's help: no access, so that SIGSEGV is raised; arch_mmu_allow() takes it back. */
 static inline int arch_mmu_forbid(uint64_t address, uint64_t bytes)
 {
     return mprotect((void *)(uintptr_t)address, bytes, PROT_NONE) ? -errno : 0;
+}
+static inline int arch_mmu_allow(uint64_t address, uint64_t bytes)
+{
+    return mprotect((void *)(uintptr_t)address, bytes, PROT_READ | PROT_WRITE) ? -errno : 0;
 }
 
 /* Do all 64-bit words of the range hold one value? Then 1, and the value comes from arch_first_word(). */

@@ -68,12 +68,23 @@ static inline void arch_bit_unlock(arch_word *w, uint64_t value)
         arch_futex_wake(w, INT_MAX);
 }
 
-/* Event: a count of wake-ups. Read it, look at the condition, wait for the count to move on. */
-static inline uint64_t arch_event_read(arch_word *w) { return arch_load_acquire(w); }
-static inline void arch_event_wake(arch_word *w) { arch_add_acq_rel(w, 1); arch_futex_wake(w, INT_MAX); }
+/* Event: a count of wake-ups. Read it, look at the condition, wait for the count to move on. Bit 0 says that somebody
+ * sleeps, so that a wake-up nobody waits for costs no system call. timeout_us < 0: none. */
+static inline uint64_t arch_event_read(arch_word *w) { return arch_load_acquire(w) & ~(uint64_t)1; }
+static inline void arch_event_wake(arch_word *w)
+{
+    uint64_t v;
+    do
+        v = arch_load(w);
+    while (!arch_cas(w, v, (v & ~(uint64_t)1) + 2));
+    if (v & 1)
+        arch_futex_wake(w, INT_MAX);
+}
 static inline void arch_event_wait(arch_word *w, uint64_t seen, int64_t timeout_us)
 {
-    arch_futex_wait(w, (uint32_t)seen, timeout_us);
+    uint64_t v = arch_load(w);
+    if ((v & ~(uint64_t)1) == seen && ((v & 1) || arch_cas(w, v, v | 1)))
+        arch_futex_wait(w, (uint32_t)(seen | 1), timeout_us);
 }
 
 typedef pthread_mutex_t arch_mutex;

@@ -98,8 +98,8 @@ def _measure(settings: Settings, console: Console) -> tuple[list[Row], bool]:
     """The rows, and whether the run came to its end."""
     rows: list[Row] = []
     progress = Progress(console)
-    told = f"{format_size(settings.size)} of {settings.data} data under a limit of {format_size(settings.limit)} in {settings.scratch}"
-    click.echo(told, err=True)
+    size, limit = format_size(settings.size), format_size(settings.limit)
+    click.echo(f"{size} of {settings.data} data under a limit of {limit}, swap in {settings.scratch}", err=True)
     if settings.size <= settings.limit:
         click.echo("note: the data fit in the limit, so nothing will be swapped.", err=True)
     for system in settings.systems:

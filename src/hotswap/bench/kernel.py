@@ -99,7 +99,8 @@ class Zram(KernelSwap):
             except OSError as error:
                 if attempt == 49:
                     raise BenchError(
-                        f"{self.path} could not be removed: {error.strerror}; write {self._number} to {_ZRAM_CONTROL}/hot_remove."
+                        f"{self.path} could not be removed: {error.strerror}; "
+                        f"write {self._number} to {_ZRAM_CONTROL}/hot_remove."
                     ) from error
                 time.sleep(0.1)
         self._number = None

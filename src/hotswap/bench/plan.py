@@ -27,8 +27,8 @@ ALIASES = {"SEQ": "W1", "RANDOM": "W2", "ZIPF": "W3", "SORT": "W4"}
 MEANING = {
     "W1 seq write": "first write of a fresh float32 array, 1 MiB at a time",
     "W1 seq read": "sum of that array, 1 MiB at a time; two passes after each write",
-    "W2 random": "uint32 += 1 in uniformly chosen 4 KiB pages",
-    "W3 zipf": "uint32 += 1 in 4 KiB pages chosen by Zipf's law, exponent 0.99, hot pages scattered",
+    "W2 random": "words[index] += 1, 128 indices at a time, each in a uniformly chosen 4 KiB page",
+    "W3 zipf": "the same, pages chosen by Zipf's law with exponent 0.99, the hot ones scattered",
     "W4 sort": "ndarray.sort() of float32 in place, half of --size",
     "disk": "O_DIRECT from Python: sequential 1 MiB transfers, 4 KiB random reads at depth 1",
 }

@@ -1,4 +1,4 @@
-"""What is shown on standard error while a run goes on: a bar with the time left on a terminal, plain lines elsewhere."""
+"""What is shown on standard error during a run: a bar with the time left on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Sequence
@@ -59,9 +59,7 @@ class Progress:
         seconds = time.monotonic() - self._begun
         self._taken += seconds
         self._at += 1
-        told = ", ".join(self._tell(r) for r in rows)
-        if any(r.value is None for r in rows):
-            told = f"{told}: {rows[0].note}" if rows[0].note else told
+        told = ", ".join(self._tell(r) for r in rows if r.value is not None) or f"nothing: {rows[0].note}"
         left = f"; about {duration(self._left())} left" if self._at < len(self._expected) else ""
         self._say(f"[{self._at}/{len(self._expected)}] {self._name}: {told} ({duration(seconds)}{left})")
         if self._bar is not None and self._task is not None:
@@ -72,8 +70,6 @@ class Progress:
             self._bar.stop()
 
     def _tell(self, row: Row) -> str:
-        if row.value is None:
-            return "nothing"
         return f"{figure(row.value)} {row.unit}" + ("" if row.verified else " WRONG RESULT")
 
     def _left(self) -> float:

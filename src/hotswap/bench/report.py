@@ -35,6 +35,12 @@ def measures(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(r.workload for r in rows if r.workload != "disk"))
 
 
+def by_measure(rows: Sequence[Row]) -> list[Row]:
+    """``rows`` with all systems of a measure together, otherwise in the order in which they were taken."""
+    order = [*dict.fromkeys(r.workload for r in rows)]
+    return sorted(rows, key=lambda r: order.index(r.workload))
+
+
 def to_json(rows: Sequence[Row]) -> str:
     return json.dumps([r.as_json() for r in rows], indent=2)
 
@@ -48,7 +54,7 @@ def show(rows: Sequence[Row], console: Console) -> None:
             console.print(line, highlight=False)
     console.print(figures(rows))
     for name in [*measures(rows), *(["disk"] if any(r.workload == "disk" for r in rows) else [])]:
-        console.print(f"{name}: {MEANING[name]}", style="dim", highlight=False)
+        console.print(f"{name}: {MEANING[name]}", style="dim", highlight=False, markup=False)
 
 
 def ratios(rows: Sequence[Row], peers: Sequence[str]) -> Table:
@@ -73,9 +79,8 @@ def goals(rows: Sequence[Row]) -> list[str]:
     for measure, peer, least in GOALS:
         times = ratio(rows, measure, peer)
         if times:
-            lines.append(
-                f"{'reached' if times >= least else 'MISSED '}  {measure}: {figure(times)} of at least {least:g} times {peer}"
-            )
+            verdict = "reached" if times >= least else "MISSED "
+            lines.append(f"{verdict}  {measure}: {figure(times)} of at least {least:g} times {peer}")
     return lines
 
 
@@ -90,7 +95,7 @@ def figures(rows: Sequence[Row]) -> Table:
     table.add_column("peak RSS", justify="right", no_wrap=True)
     table.add_column("note", overflow="fold")
     last = ""
-    for row in rows:
+    for row in by_measure(rows):
         if last and row.workload != last:
             table.add_section()
         last = row.workload

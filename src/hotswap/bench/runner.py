@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
@@ -24,7 +24,7 @@ from typing import Any
 from . import disk
 from .cgroup import Cage, find
 from .kernel import KernelSwap, SwapFile, Zram, drop_caches
-from .plan import CAGED, SWAPPING, WORKLOADS, BenchError, Row, Settings, empty_rows, estimate, give_up_after
+from .plan import CAGED, SWAPPING, BenchError, Row, Settings, empty_rows, estimate, give_up_after
 from .progress import Progress
 from .systems import area_bytes
 
@@ -85,10 +85,11 @@ def step(settings: Settings, workload: str, system: str, progress: Progress) -> 
         outcome = {"error": str(error)}
     if swap_note := outcome.get("swap"):
         notes.append(swap_note)
-    if error := outcome.get("error"):
-        notes.insert(0, error)
+    failure = outcome.get("error")
+    if failure:
+        notes.insert(0, failure)
     for row in rows:
-        if not error and row.samples:
+        if not failure and row.samples:
             row.value = median(row.samples)
             row.verified = outcome["wrong"] is None
             if outcome["wrong"]:
@@ -144,7 +145,8 @@ class _Child:
             "workload": workload,
         }
         path = os.pathsep.join(p for p in (str(_SOURCE), os.environ.get("PYTHONPATH", "")) if p)
-        self._said = undo.enter_context(tempfile.TemporaryFile())
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - the stack closes it
+        undo.callback(self._said.close)
         with _signals_wait():  # no child without its undoing; and the child keeps them blocked: it is ours to kill
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "hotswap.bench.worker"],
@@ -160,7 +162,7 @@ class _Child:
     def follow(
         self, rows: list[Row], cage: Cage | None, swap: KernelSwap | None, progress: Progress, patience: float
     ) -> dict[str, Any]:
-        """Hear the child out, its samples into ``rows``; the outcome has ``wrong`` or ``error``, ``peak_rss``, ``swap``."""
+        """Hear the child out, its samples into ``rows``; the outcome has ``wrong`` or ``error``, and more."""
         outcome: dict[str, Any] = {"error": None}
         ended = False
         try:
@@ -218,10 +220,8 @@ class _Child:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                try:
+                with suppress(BrokenPipeError):
                     pipe.close()
-                except BrokenPipeError:
-                    pass
 
 
 def _check_room(settings: Settings) -> None:
@@ -252,13 +252,18 @@ def _signals_wait() -> Iterator[None]:
 def _undoing() -> Iterator[ExitStack]:
     """An ExitStack whose undoing no signal interrupts."""
     undo = ExitStack()
+    interrupted = True
     try:
         yield undo
+        interrupted = False
+    except Exception:
+        interrupted = False
+        raise
     finally:
         with _signals_wait():
-            undo.close()
-
-
-def names(workloads: tuple[str, ...]) -> list[tuple[str, str]]:
-    """The measures (name, unit) that ``workloads`` give, in order."""
-    return [measure for w in workloads for measure in WORKLOADS[w]]
+            try:
+                undo.close()
+            except (BenchError, OSError) as error:
+                if not interrupted:
+                    raise
+                print(f"hotswap bench: {error}", file=sys.stderr)  # it must not hide the interruption

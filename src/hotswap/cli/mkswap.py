@@ -34,7 +34,14 @@ def _page_numbers(ctx: click.Context, param: click.Parameter, text: str) -> tupl
 @click.option("--size", help="Bytes, or with a unit K, M, G or T; an existing file or device keeps its own without.")
 @click.option("-L", "--label", default="", help="A label of at most 16 bytes.")
 @click.option("-U", "--uuid", help="The UUID to use; random by default.")
-@click.option("--bad-pages", "badpages", callback=_page_numbers, default="", metavar="N,N..", help="Pages never to use: their numbers, by commas.")
+@click.option(
+    "--bad-pages",
+    "badpages",
+    callback=_page_numbers,
+    default="",
+    metavar="N,N..",
+    help="Pages never to use: their numbers, by commas.",
+)
 @click.option("-f", "--force", is_flag=True, help="Format over what is not a swap area; its data is lost.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def mkswap(
@@ -43,9 +50,7 @@ def mkswap(
     """Make FILE (mode 0600) a swap area, with all its blocks, for hotswap or the kernel's own swapon."""
     try:
         with _progress() as progress:
-            made = areafile.format_area(
-                file, size, label=label, uuid=uuid, badpages=badpages, force=force, progress=progress
-            )
+            made = areafile.format_area(file, size, label=label, uuid=uuid, badpages=badpages, force=force, progress=progress)
     except HotswapError as error:
         raise click.ClickException(str(error)) from error
 
@@ -96,6 +101,4 @@ class _PlainLines:
         self.last = now
         rate = done / (now - self.start)
         left = (total - done) / rate if rate else 0.0
-        click.echo(
-            f"allocated {format_size(done)} of {format_size(total)}, {format_size(rate)}/s, {left:.0f} s left", err=True
-        )
+        click.echo(f"allocated {format_size(done)} of {format_size(total)}, {format_size(rate)}/s, {left:.0f} s left", err=True)

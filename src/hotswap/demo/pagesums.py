@@ -81,6 +81,7 @@ class PageSums:
         self._lock = threading.Lock()
         self._sums = np.zeros(self.pages, np.uint64)
         self._seen = np.zeros(self.pages, bool)
+        self._written = False
         self._bad: set[int] = set()  # pages already reported, so that each counts once
         ledger.made(self.array.nbytes)
 
@@ -96,6 +97,7 @@ class PageSums:
         sums = _sums(whole)
         with self._lock:
             self._sums[first:past] += sums
+            self._written = True
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """A copy of elements ``start`` to ``stop``; every page it touches is checked whole."""
@@ -107,12 +109,12 @@ class PageSums:
         self._check(np.arange(first, past), _sums(copy))
         return copy[start - first * self.per_page : stop - first * self.per_page]
 
-    def pick(self, indices: NDArray[np.int64]) -> NDArray[Any]:
-        """Single elements from anywhere. Their pages are copied and checked whole: keep ``indices`` short."""
+    def pick(self, indices: NDArray[np.int64], width: int = 1) -> NDArray[Any]:
+        """``width`` elements of one page from each of ``indices``, a row each. Whole pages are copied: keep it short."""
         pages, within = np.divmod(indices, self.per_page)
         copies = np.take(self.array.reshape(-1, self.per_page), pages, axis=0)
         self._check(pages, _sums(copies))
-        return copies[np.arange(indices.size), within]
+        return copies[np.arange(indices.size)[:, None], within[:, None] + np.arange(width)]
 
     def add_at(self, indices: NDArray[np.int64], value: int) -> None:
         """Adds ``value`` at each of ``indices`` (repeats count). One thread at a time for any one page; must not overflow."""
@@ -125,17 +127,22 @@ class PageSums:
 
     def restart(self) -> None:
         """The array will be written anew from end to end; pages nobody read back are told to the ledger."""
-        self.ledger.never_read(int(self.pages - np.count_nonzero(self._seen)))
+        self._tell_unread()
         self.array[self.size :] = 0
         self._sums[:] = 0
         self._seen[:] = False
+        self._written = False
         self._bad.clear()
 
     def drop(self) -> None:
         """Lets go of the memory. Pages nobody read back are told to the ledger."""
-        self.ledger.never_read(int(self.pages - np.count_nonzero(self._seen)))
+        self._tell_unread()
         self.ledger.dropped(self.array.nbytes)
         self.array = np.empty(0, self.dtype)
+
+    def _tell_unread(self) -> None:
+        if self._written:
+            self.ledger.never_read(int(self.pages - np.count_nonzero(self._seen)))
 
     def _pages(self, start: int, stop: int) -> tuple[int, int]:
         return start // self.per_page, -(-stop // self.per_page)

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from .job import GRAM, Work, spans
+from .job import BLOCK, GRAM, Work, spans
 from .pagesums import PageSums
 
 EVERY = 2048  # bytes of text for each place looked up
@@ -17,11 +17,11 @@ AT_ONCE = 64  # places a thread looks up together: their pages are copied, 256 K
 STRIPES = 16  # parts of the index whose hits are counted independently
 
 
-def places(start: int, stop: int, size: int, per_page: int) -> NDArray[np.int64]:
-    """Places number ``start`` to ``stop`` in a text of ``size`` bytes; none whose n-gram crosses a page or the end."""
+def places(start: int, stop: int, text: PageSums) -> NDArray[np.int64]:
+    """Places number ``start`` to ``stop`` in ``text``; none whose n-gram crosses into another page or past the end."""
     spread = (np.arange(start, stop, dtype=np.uint64) * np.uint64(11400714819323198485)) >> np.uint64(16)
-    place = (spread % np.uint64(max(size - GRAM + 1, 1))).astype(np.int64)
-    return place - np.maximum(place % per_page - (per_page - GRAM), 0)
+    place = (spread % np.uint64(text.size - GRAM + 1)).astype(np.int64)
+    return place - np.maximum(place % text.per_page - (text.per_page - GRAM), 0)
 
 
 def probe(
@@ -32,17 +32,31 @@ def probe(
     found = work.array("found", total, np.uint32)
 
     def look(start: int, stop: int) -> int:
-        place = places(start, stop, text.size, text.per_page)
-        spelt = np.stack([text.pick(np.minimum(place + i, text.size - 1)) for i in (0, GRAM - 1)], axis=1)
-        key = _grams_at(text, place)
+        place = places(start, stop, text)
+        key = text.pick(place, GRAM).view(">u8").reshape(-1).astype(np.uint64)
         at = np.minimum(np.searchsorted(grams.array[: grams.size], key), grams.size - 1)
-        begin, count = begins.pick(at).astype(np.int64), counts.pick(at).astype(np.int64)
-        rank = [int(np.searchsorted(positions.array[b : b + c], p)) for b, c, p in zip(begin, count, place)]
-        back = positions.pick(np.minimum(begin + rank, positions.size - 1))
-        right = (grams.pick(at) == key) & (back == place)
-        del spelt
+        begin, count = begins.pick(at)[:, 0].astype(np.int64), counts.pick(at)[:, 0].astype(np.int64)
+        rank = [np.searchsorted(positions.array[b : b + c], p) for b, c, p in zip(begin, count, place.astype(np.uint32))]
+        back = positions.pick(np.minimum(begin + np.array(rank), positions.size - 1))[:, 0]
         found.write(start, at.astype(np.uint32))
         work.progress.tick(stop - start)
-        return int(np.count_nonzero(~right))
+        return int(np.count_nonzero((grams.pick(at)[:, 0] != key) | (back != place)))
 
     return found, sum(work.phase("probe", total, [partial(look, *span) for span in spans(total, AT_ONCE)]))
+
+
+def count_hits(found: PageSums, distinct: int, work: Work) -> PageSums:
+    """How many probes found each n-gram. A stripe of whole pages has one thread, which needs no lock."""
+    hits = work.array("hits", distinct, np.uint32)
+    stripe = -(-hits.pages // STRIPES) * hits.per_page
+
+    def count(start: int, stop: int) -> None:
+        for a, b in spans(stop - start, BLOCK):
+            hits.write(start + a, np.zeros(b - a, np.uint32))
+        for a, b in spans(found.size, BLOCK):
+            which = found.read(a, b)
+            hits.add_at(which[(which >= start) & (which < stop)].astype(np.int64), 1)
+        work.progress.tick(stop - start)
+
+    work.phase("hits", distinct, [partial(count, *span) for span in spans(distinct, stripe)])
+    return hits

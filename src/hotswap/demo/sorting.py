@@ -36,9 +36,8 @@ def sort_grams(text: PageSums, work: Work) -> Pair:
     runs = list(spans(size, BLOCK))
     todo = passes(size)
     for number, fan_in in enumerate(todo, 1):
-        if number > 2:
-            for array in there:
-                array.restart()
+        for array in there:
+            array.restart()
         groups = [runs[i : i + fan_in] for i in range(0, len(runs), fan_in)]
         parts = [part for group in groups for part in cut(here[0], group)]
         parts.sort(key=lambda part: -sum(stop - start for start, stop in part[1]))  # the long ones first
@@ -47,14 +46,8 @@ def sort_grams(text: PageSums, work: Work) -> Pair:
         runs = [(group[0][0], group[-1][1]) for group in groups]
         here, there = there, here
     for array in there:
-        array.drop() if todo else forget(array)
+        array.drop()
     return here
-
-
-def forget(array: PageSums) -> None:
-    """Drops an array that was never written."""
-    array.ledger.never_read(-array.pages)
-    array.drop()
 
 
 def passes(size: int) -> list[int]:

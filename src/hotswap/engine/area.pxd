@@ -54,8 +54,8 @@ cdef Active active
 cdef Area *area_at(int type) noexcept nogil
 cdef int area_take_row() noexcept nogil
 cdef void area_activate(int type) noexcept nogil
-cdef void area_deactivate(int type) noexcept nogil
+cdef bint area_deactivate(int type) noexcept nogil
 cdef int area_pick(int turn) noexcept nogil
 cdef void area_rotate(int type) noexcept nogil
-cdef uint64_t area_read_blocks(Area *area, const uint64_t *addresses, int count, int order, uint64_t offset) noexcept nogil
-cdef uint64_t area_write_blocks(Area *area, const uint64_t *addresses, int count, int order, uint64_t offset) noexcept nogil
+cdef int area_read(Area *area, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot) noexcept nogil
+cdef int area_write(Area *area, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot) noexcept nogil

@@ -48,20 +48,22 @@ def area_activate(type):
 
 
 def area_deactivate(type):
-    """Clears WRITEOK under the area's lock: whoever takes slots after this looks in vain. Takes both locks."""
+    """Clears WRITEOK under the area's lock: whoever wants slots after this gets none. False: it is not active. Takes both locks."""
     arch.mutex_lock(cython.address(active.lock))
-    left = 0
+    left: cython.int = 0
     for place in range(active.count):
         if active.type[place] != type:
             active.type[left] = active.type[place]
             left += 1
-    arch.check(left == active.count - 1, b"an area that is emptied was among the active ones")
+    found: cython.bint = left < active.count
     active.count = left
-    area = cython.address(areas[type])
-    arch.mutex_lock(cython.address(area.lock))
-    arch.store(cython.address(area.flags), SWP_USED | SWP_EMPTYING)
-    arch.mutex_unlock(cython.address(area.lock))
+    if found:
+        area = cython.address(areas[type])
+        arch.mutex_lock(cython.address(area.lock))
+        arch.store(cython.address(area.flags), SWP_USED | SWP_EMPTYING)
+        arch.mutex_unlock(cython.address(area.lock))
     arch.mutex_unlock(cython.address(active.lock))
+    return found
 
 
 def area_pick(turn):
@@ -85,21 +87,21 @@ def area_rotate(type):
     arch.mutex_unlock(cython.address(active.lock))
 
 
-def area_read_blocks(area, addresses, count, order, offset):
-    """May block. Reads ``count`` folios from consecutive slots; 0 or an errno. The caller is inside the guard."""
-    failed = arch.disk_transfer(area.fd, False, addresses, count, 4096 << order, offset << 12)
+def area_read(area, addresses, count, pages, slot):
+    """May block. Reads ``count`` pieces of ``pages`` pages each from consecutive slots; 0 or an errno. Inside the guard."""
+    failed = arch.disk_transfer(area.fd, False, addresses, count, pages << 12, slot << 12)
     if failed:
         arch.add(cython.address(area.errors), 1)
     else:
-        arch.add(cython.address(area.pages_in), count << order)
+        arch.add(cython.address(area.pages_in), count * pages)
     return -failed
 
 
-def area_write_blocks(area, addresses, count, order, offset):
-    """May block. Writes ``count`` folios to consecutive slots; 0 or an errno. The caller is inside the guard."""
-    failed = arch.disk_transfer(area.fd, True, addresses, count, 4096 << order, offset << 12)
+def area_write(area, addresses, count, pages, slot):
+    """May block. Writes ``count`` pieces of ``pages`` pages each to consecutive slots; 0 or an errno. Inside the guard."""
+    failed = arch.disk_transfer(area.fd, True, addresses, count, pages << 12, slot << 12)
     if failed:
         arch.add(cython.address(area.errors), 1)
     else:
-        arch.add(cython.address(area.pages_out), count << order)
+        arch.add(cython.address(area.pages_out), count * pages)
     return -failed

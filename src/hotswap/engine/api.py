@@ -1,0 +1,160 @@
+"""The engine as Python calls it: each call lets go of the interpreter's lock first, since it may wait for a fault that a thread
+which holds that lock is stuck in. Numbers in, numbers out; sentences are made by those who call.
+"""
+
+import cython
+from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine import mmap, pin, swap_map, swapoff, swapon
+from cython.cimports.hotswap.engine.area import SWP_EMPTYING, SWP_USED, SWP_WRITEOK, area_at
+from cython.cimports.hotswap.engine.entry import AREAS
+from cython.cimports.hotswap.engine.guard.contract import choose_guard, guard_retire
+from cython.cimports.hotswap.engine.mm import COUNTERS
+from cython.cimports.libc.stdint import int64_t, uint64_t
+
+MOVE = arch.MMU_MOVE
+POISON = arch.MMU_POISON
+WRITE_PROTECT = arch.MMU_WP
+UNDER_WAY = swapoff.OFF_UNDER_WAY
+DONE = swapoff.OFF_DONE
+FAILED = swapoff.OFF_FAILED
+MAX_AREAS = AREAS
+DEBUG = bool(arch.DEBUG)
+FIGURES = (
+    "faults_minor", "faults_major", "faults_zero", "faults_write", "pages_in", "pages_out", "pages_clean", "pages_filled",
+    "ahead_pages", "ahead_hits", "refaults", "activations", "direct_reclaims", "wait_ns", "unmovable", "poisoned",
+)  # fmt: skip
+
+
+def swap_on(fd: cython.int, slots: cython.ulonglong, priority: cython.int, bad: list) -> int:
+    """The new area's type, or a negative errno (swapon.area_setup); ValueError for a bad slot that is none."""
+    with cython.nogil:
+        type = swapon.area_setup(fd, slots, priority)
+    if type < 0:
+        return type
+    for slot in bad:
+        if not swap_map.swap_map_mark_bad(type, slot):
+            swapon.area_teardown(type)
+            raise ValueError(f"bad page {slot} is out of bounds or named twice")
+    with cython.nogil:
+        swapon.area_publish(type)
+    return type
+
+
+def swap_off_start(type: cython.int) -> int:
+    with cython.nogil:
+        result = swapoff.swapoff_start(type)
+    return result
+
+
+def swap_off_wait(type: cython.int, timeout_us: cython.long) -> int:
+    with cython.nogil:
+        result = swapoff.swapoff_wait(type, timeout_us)
+    return result
+
+
+def swap_off_cancel(type: cython.int):
+    swapoff.swapoff_cancel(type)
+
+
+def swap_off_progress(type: cython.int) -> tuple:
+    """Pages moved to other areas, pages put into memory, errno and slot of a failure."""
+    return (
+        swapoff.swapoff_progress(type, swapoff.OFF_MOVED),
+        swapoff.swapoff_progress(type, swapoff.OFF_LOADED),
+        swapoff.swapoff_progress(type, swapoff.OFF_ERRNO),
+        swapoff.swapoff_progress(type, swapoff.OFF_SLOT),
+    )
+
+
+def area_figures(type: cython.int) -> dict:
+    """Pages: usable, used, read, written; transfers that failed; flags."""
+    area = area_at(type)
+    flags = arch.load(cython.address(area.flags))
+    return {
+        "usable": area.usable,
+        "used": arch.load(cython.address(area.inuse)),
+        "pages_in": arch.load(cython.address(area.pages_in)),
+        "pages_out": arch.load(cython.address(area.pages_out)),
+        "errors": arch.load(cython.address(area.errors)),
+        "writeok": bool(flags & SWP_WRITEOK),
+        "emptying": bool(flags & SWP_EMPTYING),
+        "on": bool(flags & SWP_USED),
+    }
+
+
+def space_create(limit: cython.ulonglong, order: cython.int, refuse: cython.int) -> int:
+    with cython.nogil:
+        result = mmap.mm_create(limit, order, refuse)
+    return result
+
+
+def space_destroy(index: cython.int) -> int:
+    with cython.nogil:
+        result = mmap.mm_destroy(index)
+    return result
+
+
+def space_map(index: cython.int, pages: cython.ulonglong, order: cython.int) -> int:
+    with cython.nogil:
+        result: int64_t = mmap.mm_map(index, pages, order)
+    return result
+
+
+def space_unmap(index: cython.int, start: cython.ulonglong) -> int:
+    with cython.nogil:
+        result = mmap.mm_unmap(index, start)
+    return result
+
+
+def space_limit(index: cython.int, limit: cython.ulonglong) -> int:
+    with cython.nogil:
+        result = mmap.mm_limit(index, limit)
+    return result
+
+
+def space_pin(index: cython.int, page: cython.ulonglong, pages: cython.ulonglong) -> int:
+    with cython.nogil:
+        result = pin.mm_pin(index, page, pages)
+    return result
+
+
+def space_unpin(index: cython.int, page: cython.ulonglong, pages: cython.ulonglong):
+    with cython.nogil:
+        pin.mm_unpin(index, page, pages)
+
+
+def space_base(index: cython.int) -> int:
+    return mmap.mm_base(index)
+
+
+def space_features(index: cython.int) -> int:
+    return mmap.mm_features(index)
+
+
+def space_figures(index: cython.int) -> dict:
+    figures = {name: mmap.mm_figure(index, which) for which, name in enumerate(FIGURES)}
+    for which, name in enumerate(("resident", "limit", "pinned", "active", "inactive")):
+        figures[name] = mmap.mm_figure(index, COUNTERS + which)
+    return figures
+
+
+def staging_pages(limit: cython.ulonglong, order: cython.int) -> int:
+    return mmap.staging_pages(limit, order)
+
+
+def least_limit(order: cython.int) -> int:
+    return mmap.least_limit(order)
+
+
+def guard_choose(which: cython.int) -> int:
+    return choose_guard(which)
+
+
+def mmu_found() -> tuple:
+    """What userfaultfd offers this process: feature bits or a negative errno; whether faults inside system calls are served."""
+    fd = arch.mmu_open()
+    if fd < 0:
+        return fd, False
+    features = arch.mmu_handshake(fd, 0)
+    arch.close_fd(fd)
+    return features, bool(arch.mmu_kernel_faults())

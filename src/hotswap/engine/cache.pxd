@@ -1,0 +1,27 @@
+from libc.stdint cimport uint32_t, uint64_t
+from hotswap.engine.area cimport Area
+from hotswap.engine.mm cimport Mm
+
+cdef enum:
+    HANDLE_SHIFT = 20       # a frame's handle is (mm index + 1) << 20 | frame: zero is none
+    CACHE_MISS = -1
+    CACHE_BUSY = -2
+    EVERY_AREA = -1
+
+cdef uint64_t frame_address(Mm *mm, int frame) noexcept nogil
+cdef void frames_setup(Mm *mm) noexcept nogil
+cdef int frame_take(Mm *mm, bint empty) noexcept nogil
+cdef int frame_wait(Mm *mm) noexcept nogil
+cdef void frame_put(Mm *mm, int frame, int state) noexcept nogil
+cdef int cache_reserve(Mm *mm, uint64_t entry, int slots, int frame) noexcept nogil
+cdef void cache_settle(Mm *mm, int frame, bint keep) noexcept nogil
+cdef int cache_take(Mm *mm, uint64_t entry) noexcept nogil
+cdef void cache_forget(Mm *mm, uint64_t entry) noexcept nogil
+cdef int cache_sweep(Mm *mm, int type) noexcept nogil
+cdef void cache_remove(Mm *mm, int frame) noexcept nogil
+cdef void index_add(Area *area, Mm *mm, int frame) noexcept nogil
+cdef void index_remove(Area *area, Mm *mm, int frame) noexcept nogil
+cdef uint32_t index_find(Area *area, uint64_t entry) noexcept nogil
+cdef uint32_t bucket_of(uint64_t entry) noexcept nogil
+cdef bint standby_claim(Mm *mm, int frame) noexcept nogil
+cdef void standby_unlink(Mm *mm, int frame) noexcept nogil

@@ -1,0 +1,276 @@
+"""Frames and the swap cache: memory that holds a slot's bytes without being mapped.
+
+An address space has a fixed number of staging frames, a folio large. What is read ahead waits in one until somebody faults
+on it; what was written out stays in one until the frame is wanted for something else, so that a folio that was evicted too
+early comes back without a read. Both are found by entry, in the area's index. All frames are counted in the limit from the
+start, so taking one never needs anybody's permission.
+
+READY and EMPTY are free (with or without pages in them), BUSY is a thread's own, READING and STANDBY are in the cache:
+the slots carry HAS_CACHE and are not reused. A STANDBY frame is claimed (made BUSY) under ``frame_lock`` by whoever gets
+there first: a fault that wants its bytes or a thread that wants its memory.
+
+Lock order: an area's ``lock``, then ``frame_lock``. Neither is held over a transfer. Each function enters the guard where it
+touches an area.
+"""
+
+import cython
+from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.area import BUCKETS, area_at
+from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
+from cython.cimports.hotswap.engine.guard.contract import guard_enter, guard_exit
+from cython.cimports.hotswap.engine.mm import (
+    FRAME_BUSY,
+    FRAME_EMPTY,
+    FRAME_READING,
+    FRAME_READY,
+    FRAME_STANDBY,
+    NO_FRAME,
+    mm_at,
+)
+from cython.cimports.hotswap.engine.swap_map import cache_flag_clear, cache_flag_set
+from cython.cimports.libc.errno import ENOENT
+from cython.cimports.libc.stdint import uint32_t, uint64_t
+
+
+def frame_address(mm, frame):
+    return mm.staging + (cython.cast(uint64_t, frame) << (12 + mm.frame_order))
+
+
+def frames_setup(mm):
+    mm.ready_head = NO_FRAME
+    mm.empty_head = NO_FRAME
+    mm.standby_head = NO_FRAME
+    mm.standby_tail = NO_FRAME
+    for number in range(mm.frame_count - 1, -1, -1):
+        frame = cython.address(mm.frames[number])
+        frame.state = FRAME_EMPTY
+        frame.next = mm.empty_head
+        mm.empty_head = number
+
+
+def frame_take(mm, empty):
+    """A frame of one's own: without pages when ``empty``, else preferably with; NO_FRAME when none is free or on standby."""
+    arch.mutex_lock(cython.address(mm.frame_lock))
+    number = mm.empty_head if empty else mm.ready_head
+    if number == NO_FRAME:
+        number = mm.ready_head if empty else mm.empty_head
+        if not empty and mm.standby_head != NO_FRAME:
+            number = NO_FRAME  # pages that are there beat pages to be made
+    filled: cython.bint = False
+    if number != NO_FRAME:
+        if mm.frames[number].state == FRAME_EMPTY:
+            mm.empty_head = mm.frames[number].next
+        else:
+            mm.ready_head = mm.frames[number].next
+            if empty:
+                filled = True
+    elif mm.standby_head != NO_FRAME:
+        number = mm.standby_head
+        standby_unlink(mm, number)
+        filled = True
+    hollow: cython.bint = filled and empty
+    evict: cython.bint = number != NO_FRAME and mm.frames[number].state == FRAME_STANDBY
+    if number != NO_FRAME:
+        mm.frames[number].state = FRAME_BUSY
+    arch.mutex_unlock(cython.address(mm.frame_lock))
+    if evict:
+        cache_remove(mm, number)
+    if hollow:
+        arch.mmu_drop(frame_address(mm, number), cython.cast(uint64_t, 4096) << mm.frame_order)
+    return number
+
+
+def frame_wait(mm):
+    """May block. A frame to read into; those that are out come back when their transfers end."""
+    while True:
+        seen = arch.event_read(cython.address(mm.relief))
+        number = frame_take(mm, False)
+        if number != NO_FRAME:
+            return number
+        arch.event_wait(cython.address(mm.relief), seen, 10000)
+
+
+def frame_put(mm, frame, state):
+    """Gives a BUSY frame back as READY or EMPTY."""
+    arch.mutex_lock(cython.address(mm.frame_lock))
+    arch.check(mm.frames[frame].state == FRAME_BUSY, b"a frame that is given back was its giver's own")
+    mm.frames[frame].state = state
+    if state == FRAME_EMPTY:
+        mm.frames[frame].next = mm.empty_head
+        mm.empty_head = frame
+    else:
+        mm.frames[frame].next = mm.ready_head
+        mm.ready_head = frame
+    arch.mutex_unlock(cython.address(mm.frame_lock))
+    arch.event_wake(cython.address(mm.relief))
+
+
+def cache_reserve(mm, entry, slots, frame):
+    """A BUSY frame enters the cache for a transfer of the entry's slots: READING. 0, -EEXIST or -ENOENT."""
+    type = entry_type(entry)
+    if not guard_enter(type):
+        return -ENOENT
+    area = area_at(type)
+    arch.mutex_lock(cython.address(area.lock))
+    result = cache_flag_set(area, entry_offset(entry), slots)
+    if result == 0:
+        mm.frames[frame].entry = entry
+        mm.frames[frame].slots = slots
+        mm.frames[frame].ahead = False
+        index_add(area, mm, frame)
+        arch.mutex_lock(cython.address(mm.frame_lock))
+        mm.frames[frame].state = FRAME_READING
+        arch.mutex_unlock(cython.address(mm.frame_lock))
+    arch.mutex_unlock(cython.address(area.lock))
+    guard_exit(type)
+    return result
+
+
+def cache_settle(mm, frame, keep):
+    """The transfer is over: STANDBY, or out of the cache when it failed or is not wanted."""
+    arch.mutex_lock(cython.address(mm.frame_lock))
+    record = cython.address(mm.frames[frame])
+    if keep:
+        record.state = FRAME_STANDBY
+        record.next = NO_FRAME
+        record.prev = mm.standby_tail
+        if mm.standby_tail != NO_FRAME:
+            mm.frames[mm.standby_tail].next = frame
+        else:
+            mm.standby_head = frame
+        mm.standby_tail = frame
+    else:
+        record.state = FRAME_BUSY
+    arch.mutex_unlock(cython.address(mm.frame_lock))
+    if keep:
+        arch.event_wake(cython.address(mm.relief))
+    else:
+        cache_remove(mm, frame)
+        frame_put(mm, frame, FRAME_READY)
+
+
+def cache_take(mm, entry):
+    """The frame that holds the entry, out of the cache and one's own; CACHE_MISS; CACHE_BUSY while it is read or goes away.
+
+    The caller's entry keeps the slots, so the frame's bytes are the ones it wants.
+    """
+    type = entry_type(entry)
+    if not guard_enter(type):
+        return CACHE_MISS
+    area = area_at(type)
+    result: cython.int = CACHE_MISS
+    arch.mutex_lock(cython.address(area.lock))
+    handle = index_find(area, entry)
+    if handle:
+        result = CACHE_BUSY
+        frame: cython.int = handle & ((1 << HANDLE_SHIFT) - 1)
+        # Another address space's frame can hold a shared slot; its bytes are not ours to move.
+        if (handle >> HANDLE_SHIFT) - 1 != cython.cast(uint32_t, mm.index):
+            result = CACHE_MISS
+        elif standby_claim(mm, frame):
+            result = frame
+            index_remove(area, mm, frame)
+            cache_flag_clear(area, entry_offset(entry), mm.frames[frame].slots)
+    arch.mutex_unlock(cython.address(area.lock))
+    guard_exit(type)
+    return result
+
+
+def cache_forget(mm, entry):
+    """Nobody refers to the entry any more: if a frame is on standby for it, the slots need not wait for that."""
+    frame = cache_take(mm, entry)
+    if frame >= 0:
+        frame_put(mm, frame, FRAME_READY)
+
+
+def cache_sweep(mm, type):
+    """Takes an area's frames on standby (or EVERY_AREA's) out of the cache; how many are left because they are being read."""
+    left: cython.int = 0
+    for frame in range(mm.frame_count):
+        arch.mutex_lock(cython.address(mm.frame_lock))
+        record = cython.address(mm.frames[frame])
+        meant: cython.bint = type == EVERY_AREA or entry_type(record.entry) == type
+        mine: cython.bint = meant and record.state == FRAME_STANDBY
+        if mine:
+            standby_unlink(mm, frame)
+            record.state = FRAME_BUSY
+        elif meant and record.state == FRAME_READING:
+            left += 1
+        arch.mutex_unlock(cython.address(mm.frame_lock))
+        if mine:
+            cache_remove(mm, frame)
+            frame_put(mm, frame, FRAME_READY)
+    return left
+
+
+def cache_remove(mm, frame):
+    """A claimed frame leaves the index and its slots lose HAS_CACHE; the guard is entered before they may become free."""
+    entry = mm.frames[frame].entry
+    type = entry_type(entry)
+    arch.check(guard_enter(type), b"HAS_CACHE keeps its area on")
+    area = area_at(type)
+    arch.mutex_lock(cython.address(area.lock))
+    index_remove(area, mm, frame)
+    cache_flag_clear(area, entry_offset(entry), mm.frames[frame].slots)
+    arch.mutex_unlock(cython.address(area.lock))
+    guard_exit(type)
+
+
+def bucket_of(entry):
+    """Folios start at multiples of their size: multiply so that the low zeros do not leave most buckets empty."""
+    return (cython.cast(uint32_t, entry * 0x45D9F3B) >> 20) % BUCKETS
+
+
+def index_add(area, mm, frame):
+    bucket = bucket_of(mm.frames[frame].entry)
+    mm.frames[frame].chain = area.buckets[bucket]
+    area.buckets[bucket] = (cython.cast(uint32_t, mm.index) + 1) << HANDLE_SHIFT | cython.cast(uint32_t, frame)
+
+
+def index_find(area, entry):
+    handle: uint32_t = area.buckets[bucket_of(entry)]
+    while handle:
+        record = cython.address(mm_at((handle >> HANDLE_SHIFT) - 1).frames[handle & ((1 << HANDLE_SHIFT) - 1)])
+        if record.entry == entry:
+            return handle
+        handle = record.chain
+    return 0
+
+
+def index_remove(area, mm, frame):
+    bucket = bucket_of(mm.frames[frame].entry)
+    wanted: uint32_t = (cython.cast(uint32_t, mm.index) + 1) << HANDLE_SHIFT | cython.cast(uint32_t, frame)
+    handle: uint32_t = area.buckets[bucket]
+    if handle == wanted:
+        area.buckets[bucket] = mm.frames[frame].chain
+        return
+    while handle:
+        record = cython.address(mm_at((handle >> HANDLE_SHIFT) - 1).frames[handle & ((1 << HANDLE_SHIFT) - 1)])
+        if record.chain == wanted:
+            record.chain = mm.frames[frame].chain
+            return
+        handle = record.chain
+    arch.check(False, b"a frame of the cache is in its index")
+
+
+def standby_claim(mm, frame):
+    """Makes a STANDBY frame the caller's own; false when somebody else was first or it is being read."""
+    arch.mutex_lock(cython.address(mm.frame_lock))
+    claimed: cython.bint = mm.frames[frame].state == FRAME_STANDBY
+    if claimed:
+        standby_unlink(mm, frame)
+        mm.frames[frame].state = FRAME_BUSY
+    arch.mutex_unlock(cython.address(mm.frame_lock))
+    return claimed
+
+
+def standby_unlink(mm, frame):
+    record = cython.address(mm.frames[frame])
+    if record.prev != NO_FRAME:
+        mm.frames[record.prev].next = record.next
+    else:
+        mm.standby_head = record.next
+    if record.next != NO_FRAME:
+        mm.frames[record.next].prev = record.prev
+    else:
+        mm.standby_tail = record.prev

@@ -1,0 +1,282 @@
+"""The way of a fault, top to bottom.
+
+``fault_main`` waits for one; ``serve`` finds the range; ``fault_folio`` locks the entry and looks at what it says:
+
+- never touched: ``first_touch`` maps zeros;
+- all words were equal: ``fill_in`` makes them again;
+- swapped out: ``swap_in`` charges the limit, looks in the swap cache, else reads the slots (``read_entry``, inside the
+  guard), maps and asks for more ahead;
+- in and clean, and written: ``write_clean`` lifts the protection;
+- otherwise somebody else was faster: wake.
+
+A read of stored bytes maps a write-protected copy and keeps the slots: dropping it later costs no write. A write moves the
+frame itself in and lets the slots go. Where most clean folios end up written anyway a read does the same, which saves the
+second fault (``mostly_written``).
+
+Threads that run this never need the interpreter's lock and touch no swappable memory: the thread that faulted may hold
+any lock of the program and waits. Locks held: the mmap lock for reading and the folio's entry, over everything that is
+slow too. The limit is charged before a frame is taken; who has a frame never waits for the limit.
+"""
+
+import cython
+from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.area import area_at, area_read
+from cython.cimports.hotswap.engine.cache import CACHE_BUSY, cache_forget, cache_take, frame_address, frame_put, frame_wait
+from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
+from cython.cimports.hotswap.engine.guard.contract import guard_enter, guard_exit
+from cython.cimports.hotswap.engine.mm import (
+    ACTIVATIONS,
+    AHEAD_HITS,
+    FAULTS_MAJOR,
+    FAULTS_MINOR,
+    FAULTS_WRITE,
+    FAULTS_ZERO,
+    FRAME_EMPTY,
+    FRAME_READY,
+    KEPT_CLEAN,
+    NO_FRAME,
+    PAGES_IN,
+    POISONED,
+    PTE_ACTIVE,
+    PTE_CLEAN,
+    PTE_DIRTY,
+    PTE_FILLED,
+    PTE_KIND,
+    PTE_NONE,
+    PTE_POISON,
+    PTE_REFERENCED,
+    PTE_SWAPPED,
+    REFAULTS,
+    WROTE_CLEAN,
+    address_of,
+    find_vma,
+    mm_at,
+    pte_entry,
+    pte_make,
+)
+from cython.cimports.hotswap.engine.readahead import readahead_after, readahead_moved
+from cython.cimports.hotswap.engine.reclaim import charge, charge_now, lru_insert, uncharge, was_hot
+from cython.cimports.hotswap.engine.swap_map import swap_free
+from cython.cimports.libc.errno import EIO
+from cython.cimports.libc.stdint import uint32_t, uint64_t
+
+
+def fault_main(index):
+    """A handler thread: serves faults until the space is closed."""
+    mm = mm_at(index)
+    waiter = arch.mmu_waiter(mm.fd, mm.stopper)
+    arch.check(waiter >= 0, b"a handler thread has a descriptor to wait on")
+    fault = cython.declare(arch.fault_info)
+    while not arch.load(cython.address(mm.stop)):
+        got = arch.mmu_next(mm.fd, cython.address(fault))
+        if got > 0:
+            serve(mm, fault.address, fault.flags)
+        else:
+            arch.check(got == 0, b"faults can be read")
+            arch.mmu_wait(waiter)
+    arch.close_fd(waiter)
+
+
+def serve(mm, address, flags):
+    """Finds the folio of a faulting address. An address that belongs to no array gets what a wild pointer gets: a signal."""
+    page: uint64_t = (address - mm.arena) >> 12
+    arch.read_lock(cython.address(mm.mmap_lock))
+    number = find_vma(mm, page)
+    if number < 0:
+        arch.log(b"hotswap: space %llu: access at 0x%llx, which belongs to no array (freed?)", mm.index, address, 0)
+        poison(mm, page, 1)
+    else:
+        order = mm.vmas[number].order
+        start = mm.vmas[number].start
+        folio: uint64_t = start + ((page - start) >> order << order)
+        pte = cython.address(mm.ptes[folio])
+        arch.bit_lock(cython.address(pte.state))
+        state = fault_folio(mm, folio, order, (flags & arch.FAULT_WRITE) != 0)
+        arch.bit_unlock(cython.address(pte.state), state)
+        if state & PTE_KIND == PTE_CLEAN:
+            map_around(mm, number, folio)
+    arch.read_unlock(cython.address(mm.mmap_lock))
+
+
+def fault_folio(mm, page, order, write):
+    """What the entry says from now on; the caller has it locked."""
+    state = arch.load(cython.address(mm.ptes[page].state))
+    kind = state & PTE_KIND
+    length = cython.cast(uint64_t, 4096) << order
+    if kind == PTE_NONE:
+        return first_touch(mm, page, order)
+    if kind == PTE_FILLED:
+        return fill_in(mm, page, order, cython.cast(uint64_t, mm.ptes[page].prev) << 32 | mm.ptes[page].next)
+    if kind == PTE_SWAPPED:
+        return swap_in(mm, page, order, state, write)
+    if kind == PTE_POISON:
+        poison(mm, page, cython.cast(uint64_t, 1) << order)
+        return state
+    if kind == PTE_CLEAN and write:
+        return write_clean(mm, page, order, state)
+    arch.add(cython.address(mm.counter[FAULTS_MINOR]), 1)
+    if write:  # dirty, but the protection of its clean days may still be on
+        arch.mmu_protect(mm.fd, address_of(mm, page), length, False)
+    arch.mmu_wake(mm.fd, address_of(mm, page), length)
+    return state
+
+
+def first_touch(mm, page, order):
+    """Zeros, charged in full: the kernel swaps the shared zero page for a real one without asking."""
+    arch.add(cython.address(mm.counter[FAULTS_ZERO]), 1)
+    if not charge(mm, cython.cast(uint64_t, 1) << order):
+        return pte_make(PTE_NONE, order, 0)
+    arch.check(not arch.mmu_zero(mm.fd, address_of(mm, page), cython.cast(uint64_t, 4096) << order), b"zeros can be mapped")
+    lru_insert(mm, page, order, False)
+    return pte_make(PTE_DIRTY, order, 0)
+
+
+def fill_in(mm, page, order, value):
+    """One value over and over, made here: no slot, no transfer."""
+    if value == 0:
+        return first_touch(mm, page, order)
+    arch.add(cython.address(mm.counter[FAULTS_ZERO]), 1)
+    if not charge(mm, cython.cast(uint64_t, 1) << order):
+        return arch.load(cython.address(mm.ptes[page].state))
+    frame = frame_wait(mm)
+    arch.fill(frame_address(mm, frame), cython.cast(uint64_t, 4096) << order, value)
+    return map_folio(mm, page, order, frame, 0, True, False)
+
+
+def swap_in(mm, page, order, state, write):
+    """May block. The folio's bytes come from the swap cache or from its slots."""
+    entry = pte_entry(state)
+    if not charge(mm, cython.cast(uint64_t, 1) << order):
+        return state
+    hot: cython.bint = was_hot(mm, mm.ptes[page].prev)
+    if hot:
+        arch.add(cython.address(mm.counter[REFAULTS]), 1)
+    frame = cache_take(mm, entry)
+    while frame == CACHE_BUSY:  # on its way in, or out of the cache
+        seen = arch.event_read(cython.address(mm.relief))
+        frame = cache_take(mm, entry)
+        if frame == CACHE_BUSY:
+            arch.event_wait(cython.address(mm.relief), seen, 1000)
+    if frame >= 0:
+        arch.add(cython.address(mm.counter[FAULTS_MINOR]), 1)
+        if mm.frames[frame].ahead:
+            arch.add(cython.address(mm.counter[AHEAD_HITS]), 1)
+            hot = False  # one use, in a scan
+    else:
+        arch.add(cython.address(mm.counter[FAULTS_MAJOR]), 1)
+        frame = read_entry(mm, entry, order, page)
+        if frame == NO_FRAME:
+            uncharge(mm, cython.cast(uint64_t, 1) << order)
+            poison(mm, page, cython.cast(uint64_t, 1) << order)
+            release_entry(mm, entry, order)
+            return pte_make(PTE_POISON, order, 0)
+    state = map_folio(mm, page, order, frame, entry, write, hot)
+    readahead_after(mm, page, order)
+    return state
+
+
+def read_entry(mm, entry, order, page):
+    """May block. A frame with the entry's bytes; NO_FRAME, and a line in the log, when they cannot be read."""
+    type = entry_type(entry)
+    frame = frame_wait(mm)
+    failed: cython.int = EIO
+    address = cython.declare(uint64_t[1])
+    address[0] = frame_address(mm, frame)
+    for _attempt in range(2):
+        # The entry's count keeps its slots, and so its area: entering cannot fail, and does not depend on that either.
+        if not guard_enter(type):
+            break
+        failed = area_read(area_at(type), address, 1, cython.cast(uint64_t, 1) << order, entry_offset(entry))
+        guard_exit(type)
+        if not failed:
+            arch.add(cython.address(mm.counter[PAGES_IN]), 1 << order)
+            return frame
+    arch.log(b"hotswap: area %llu: slot %llu cannot be read (page at 0x%llx): whoever touches it gets SIGBUS", type, entry_offset(entry), address_of(mm, page))
+    frame_put(mm, frame, FRAME_READY)
+    return NO_FRAME
+
+
+def map_folio(mm, page, order, frame, entry, write, hot):
+    """Puts a frame's bytes where the fault was and wakes who waits there. ``entry`` 0: they have no slots."""
+    address = address_of(mm, page)
+    length = cython.cast(uint64_t, 4096) << order
+    lru_insert(mm, page, order, hot)
+    flags = cython.cast(uint64_t, PTE_ACTIVE) if hot else cython.cast(uint64_t, 0)
+    if hot:
+        arch.add(cython.address(mm.counter[ACTIVATIONS]), 1)
+    if not write and not mostly_written(mm):
+        if not arch.mmu_copy(mm.fd, address, frame_address(mm, frame), length, True):
+            frame_put(mm, frame, FRAME_READY)
+            return pte_make(PTE_CLEAN, order, entry) | flags
+        arch.check(False, b"a folio can be mapped")
+    if mm.features & arch.MMU_MOVE and not arch.mmu_move(mm.fd, address, frame_address(mm, frame), length):
+        frame_put(mm, frame, FRAME_EMPTY)
+    else:
+        arch.check(not arch.mmu_copy(mm.fd, address, frame_address(mm, frame), length, False), b"a folio can be mapped")
+        frame_put(mm, frame, FRAME_READY)
+    release_entry(mm, entry, order)
+    return pte_make(PTE_DIRTY, order, 0) | flags
+
+
+def write_clean(mm, page, order, state):
+    """The first write to a clean folio: its slots no longer hold what it holds."""
+    arch.add(cython.address(mm.counter[FAULTS_WRITE]), 1)
+    arch.add(cython.address(mm.counter[WROTE_CLEAN]), 1)
+    arch.mmu_protect(mm.fd, address_of(mm, page), cython.cast(uint64_t, 4096) << order, False)
+    release_entry(mm, pte_entry(state), order)
+    return pte_make(PTE_DIRTY, order, 0) | (state & PTE_ACTIVE) | PTE_REFERENCED
+
+
+def release_entry(mm, entry, order):
+    """The folio's reference to its slots goes; a frame that holds them for nobody goes with it."""
+    if entry and swap_free(entry, 1 << order):
+        cache_forget(mm, entry)
+
+
+def map_around(mm, number, page):
+    """Maps what lies in the cache behind a folio that was just mapped clean, while the limit has room. Caller: mmap lock."""
+    order = mm.vmas[number].order
+    size: uint64_t = cython.cast(uint64_t, 1) << order
+    end: uint64_t = mm.vmas[number].start + mm.vmas[number].pages
+    upto: uint64_t = page + AROUND_PAGES
+    next: uint64_t = page + size
+    found: cython.bint = False
+    while next < end and next < upto:
+        pte = cython.address(mm.ptes[next])
+        state = arch.load(cython.address(pte.state))
+        if state & PTE_KIND != PTE_SWAPPED or not arch.bit_trylock(cython.address(pte.state)):
+            break
+        state = arch.load(cython.address(pte.state))
+        frame: cython.int = NO_FRAME
+        if state & PTE_KIND == PTE_SWAPPED and charge_now(mm, size):
+            frame = cache_take(mm, pte_entry(state))
+            if frame < 0:
+                uncharge(mm, size)
+        if frame < 0:
+            arch.bit_unlock(cython.address(pte.state), state)
+            break
+        arch.add(cython.address(mm.counter[AHEAD_HITS]), 1)
+        state = map_folio(mm, next, order, frame, pte_entry(state), False, False)
+        arch.bit_unlock(cython.address(pte.state), state)
+        found = True
+        next += size
+    if found:
+        readahead_moved(mm, page + size, next)
+
+
+def mostly_written(mm):
+    """Of the folios that came in clean of late, were most written before they left? One in sixteen asks anew."""
+    wrote = arch.load(cython.address(mm.counter[WROTE_CLEAN]))
+    kept = arch.load(cython.address(mm.counter[KEPT_CLEAN]))
+    if wrote + kept > 1024:  # forget slowly; two threads at once forget a little more
+        arch.store(cython.address(mm.counter[WROTE_CLEAN]), wrote >> 1)
+        arch.store(cython.address(mm.counter[KEPT_CLEAN]), kept >> 1)
+    return wrote > 64 and wrote > 3 * kept and arch.load(cython.address(mm.counter[FAULTS_MAJOR])) % 16 != 0
+
+
+def poison(mm, page, pages):
+    """Whoever touches these pages gets a signal: SIGBUS where the kernel marks them, else SIGSEGV."""
+    arch.add(cython.address(mm.counter[POISONED]), pages)
+    if arch.mmu_poison(mm.fd, address_of(mm, page), pages << 12):
+        arch.mmu_forbid(address_of(mm, page), pages << 12)
+    arch.mmu_wake(mm.fd, address_of(mm, page), pages << 12)

@@ -1,0 +1,162 @@
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from hotswap cimport arch
+
+cdef enum:
+    MMS = 64                # address spaces in one process
+    HANDLERS = 4            # threads that serve the faults of one
+    VMAS = 65536            # arrays in one
+    STREAMS = 16            # sequential readers that readahead can tell apart
+    REQUESTS = 64           # windows that wait to be read ahead
+    MM_NIL = -1
+
+cdef enum:                  # what an address space counts, ever upwards but for the last two
+    FAULTS_MINOR = 0        # without a transfer
+    FAULTS_MAJOR = 1
+    FAULTS_ZERO = 2         # first touches, and folios of one value
+    FAULTS_WRITE = 3        # first writes to clean folios
+    PAGES_IN = 4
+    PAGES_OUT = 5
+    PAGES_CLEAN = 6         # dropped without a write
+    PAGES_FILLED = 7        # left as a value
+    AHEAD_PAGES = 8         # read ahead
+    AHEAD_HITS = 9          # folios of those that were used
+    REFAULTS = 10           # back sooner than a scan's length
+    ACTIVATIONS = 11
+    DIRECT_RECLAIMS = 12    # faults that had to make room themselves
+    WAIT_NS = 13            # and how long that took
+    UNMOVABLE = 14          # folios that the kernel would not let go of
+    POISONED = 15           # pages
+    WROTE_CLEAN = 16        # how often a folio that came in clean was written, of late
+    KEPT_CLEAN = 17         # and how often it was dropped as it came
+    COUNTERS = 18
+
+cdef enum:                  # a page-table entry: lock bits, kind, flags, order, swap entry
+    PTE_KIND = 7 << 2
+    PTE_NONE = 0            # never touched: reads as zeros
+    PTE_FILLED = 1 << 2     # out, and all its words had one value: takes no slot
+    PTE_SWAPPED = 2 << 2    # out, in the slots of its entry
+    PTE_CLEAN = 3 << 2      # in, write-protected; its slots hold the same bytes
+    PTE_DIRTY = 4 << 2      # in, writable; has no slots
+    PTE_POISON = 5 << 2     # its bytes could not be read back
+    PTE_PINNED = 1 << 5     # in and not to be evicted: on no list, the pins are counted in `prev`
+    PTE_ACTIVE = 1 << 6     # on the active list
+    PTE_REFERENCED = 1 << 7 # was seen in use since it came in
+    PTE_ORDER_SHIFT = 8     # 4 bits
+    PTE_ENTRY_SHIFT = 16    # 45 bits
+
+cdef struct Pte:            # one a page; a folio uses that of its first
+    arch.word state         # bit lock; the rest changes with the unlock
+    uint32_t prev           # in: links of the reclaim list it is on, under lru_lock; pins
+    uint32_t next           # out: prev is the shadow, the clock of its eviction; FILLED: both are the value
+
+cdef struct Vma:            # an array's range, in pages of the arena
+    uint64_t start
+    uint64_t pages
+    int order               # of its folios
+
+cdef struct Lru:            # by page number; under lru_lock
+    uint32_t head
+    uint32_t tail
+    uint64_t pages
+    uint64_t folios
+
+cdef enum:
+    FRAME_READY = 0         # free, has pages in it
+    FRAME_EMPTY = 1         # free, has none: where pages can be moved to
+    FRAME_BUSY = 2          # a thread's own
+    FRAME_READING = 3       # in the swap cache, being read
+    FRAME_STANDBY = 4       # in the swap cache: may be used, or taken back at any time
+    NO_FRAME = -1
+
+cdef struct Frame:          # a folio's worth of staging memory
+    uint64_t entry          # whose slots it holds, under the area's lock while it is in the swap cache
+    uint32_t chain          # next in the cache's bucket, likewise
+    int slots
+    int state               # under frame_lock, as all below
+    int prev
+    int next
+    bint ahead              # read ahead, and not yet used
+
+cdef struct Stream:         # a sequential reader; a hint, its words are read and written without a lock
+    arch.word next          # the page it faults on next
+    arch.word window        # folios to read ahead
+    arch.word ahead         # how far that has been asked for
+
+cdef struct Request:
+    uint64_t page
+    int folios
+
+cdef struct Mm:
+    # Fixed while it lives
+    int index
+    int features
+    int fd
+    int stopper
+    uint64_t arena          # first address
+    uint64_t arena_pages
+    Pte *ptes               # one a page of the arena
+    uint64_t staging        # address of the first frame
+    int frame_order
+    int frame_count
+    Frame *frames
+    int thread_count
+    uint64_t thread[16]
+    # The mmlist; under mmlist.lock
+    int prev
+    int next
+    int holds
+    bint gone
+    # mmap lock
+    arch.rwlock mmap_lock
+    Vma *vmas               # by address
+    int vma_count
+    # The limit, in pages; staging is not in it
+    arch.word budget
+    arch.word resident
+    arch.word pinned
+    arch.word relief        # event: pages or frames came free, or there is more swap
+    arch.word pressure      # event: background reclaim is wanted
+    arch.word asleep        # it waits for that
+    arch.word stop
+    arch.word full_said     # the log has it that all areas are full
+    # Reclaim
+    arch.mutex lru_lock
+    Lru active
+    Lru inactive
+    arch.word clock         # folios evicted so far
+    # Frames
+    arch.mutex frame_lock
+    int ready_head
+    int empty_head
+    int standby_head
+    int standby_tail
+    # Readahead
+    Stream streams[16]
+    arch.word stream_turn
+    arch.mutex request_lock
+    Request requests[64]
+    int request_head
+    int request_count
+    arch.word request_event
+    arch.word counter[20]   # by the names above
+
+cdef struct MmList:
+    arch.mutex lock
+    int head
+    int tail
+
+cdef Mm *mms
+cdef MmList mmlist
+
+cdef Mm *mm_at(int index) noexcept nogil
+cdef void mmlist_add(Mm *mm) noexcept nogil
+cdef int mmlist_hold_next(int after) noexcept nogil
+cdef void mmlist_release(int index) noexcept nogil
+cdef void mmlist_remove(Mm *mm) noexcept nogil
+cdef int find_vma(Mm *mm, uint64_t page) noexcept nogil
+cdef int64_t vma_insert(Mm *mm, uint64_t pages, int order) noexcept nogil
+cdef void vma_remove(Mm *mm, int number) noexcept nogil
+cdef uint64_t pte_entry(uint64_t state) noexcept nogil
+cdef int pte_order(uint64_t state) noexcept nogil
+cdef uint64_t pte_make(uint64_t kind, int order, uint64_t entry) noexcept nogil
+cdef uint64_t address_of(Mm *mm, uint64_t page) noexcept nogil

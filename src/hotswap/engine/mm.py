@@ -1,0 +1,139 @@
+"""Address spaces: the table of them, the mmlist, ranges, and page-table entries.
+
+An address space has one long reservation of addresses (the arena) and a page-table entry for each of its pages; an array is
+a range of it. A folio, the unit that is paged, is described by the entry of its first page: what the entry says, where the
+bytes are, and a lock in the same word. The lock may be held over the folio's own transfer and nothing else may.
+
+Lock order: ``mmlist.lock``; an mm's ``mmap_lock`` (held for reading over a whole fault, for writing to map and unmap);
+entries (a second one is only ever tried); ``lru_lock`` or an area's locks; ``frame_lock``. An mm that is on the mmlist and
+not gone can be held, and one that is held does not go.
+"""
+
+import cython
+from cython.cimports.hotswap import arch
+from cython.cimports.libc.stdint import int64_t, uint64_t
+
+mms = cython.cast(cython.pointer(Mm), arch.table(MMS, cython.sizeof(Mm)))
+
+arch.mutex_init(cython.address(mmlist.lock))
+mmlist.head = MM_NIL
+mmlist.tail = MM_NIL
+
+
+def mm_at(index):
+    arch.check(0 <= index and index < MMS, b"an address space is one of 64")
+    return cython.address(mms[index])
+
+
+def mmlist_add(mm):
+    """At the tail, so that a walk under way still comes to it: a child is found after its parent (seed 001, R14)."""
+    arch.mutex_lock(cython.address(mmlist.lock))
+    mm.gone = False
+    mm.holds = 0
+    mm.next = MM_NIL
+    mm.prev = mmlist.tail
+    if mmlist.tail != MM_NIL:
+        mms[mmlist.tail].next = mm.index
+    else:
+        mmlist.head = mm.index
+    mmlist.tail = mm.index
+    arch.mutex_unlock(cython.address(mmlist.lock))
+
+
+def mmlist_hold_next(after):
+    """Holds the next address space after the held one ``after`` (-1: the first) and lets that one go; -1 at the end."""
+    arch.mutex_lock(cython.address(mmlist.lock))
+    index = mmlist.head if after == MM_NIL else mms[after].next
+    while index != MM_NIL and mms[index].gone:
+        index = mms[index].next
+    if index != MM_NIL:
+        mms[index].holds += 1
+    if after != MM_NIL:
+        mms[after].holds -= 1
+    arch.mutex_unlock(cython.address(mmlist.lock))
+    return index
+
+
+def mmlist_release(index):
+    arch.mutex_lock(cython.address(mmlist.lock))
+    mms[index].holds -= 1
+    arch.mutex_unlock(cython.address(mmlist.lock))
+
+
+def mmlist_remove(mm):
+    """May block. From here on it cannot be held; returns once nobody holds it any more. It has no entries left by then."""
+    arch.mutex_lock(cython.address(mmlist.lock))
+    mm.gone = True
+    while mm.holds > 0:
+        arch.mutex_unlock(cython.address(mmlist.lock))
+        arch.nap_us(200)
+        arch.mutex_lock(cython.address(mmlist.lock))
+    if mm.prev != MM_NIL:
+        mms[mm.prev].next = mm.next
+    else:
+        mmlist.head = mm.next
+    if mm.next != MM_NIL:
+        mms[mm.next].prev = mm.prev
+    else:
+        mmlist.tail = mm.prev
+    arch.mutex_unlock(cython.address(mmlist.lock))
+
+
+def find_vma(mm, page):
+    """The number of the range that holds ``page``, or -1. The caller holds the mmap lock."""
+    low: cython.int = 0
+    high: cython.int = mm.vma_count
+    while low < high:
+        middle: cython.int = (low + high) >> 1
+        if mm.vmas[middle].start + mm.vmas[middle].pages <= page:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < mm.vma_count and mm.vmas[low].start <= page else MM_NIL
+
+
+def vma_insert(mm, pages, order):
+    """A free range of the arena, first fit, aligned to its folios: its first page, or -1. Caller: mmap lock for writing."""
+    start: uint64_t = 0
+    place: cython.int = 0
+    size: uint64_t = cython.cast(uint64_t, 1) << order
+    if mm.vma_count == VMAS:
+        return -1
+    while place < mm.vma_count and start + pages > mm.vmas[place].start:
+        start = (mm.vmas[place].start + mm.vmas[place].pages + size - 1) & ~(size - 1)
+        place += 1
+    if start + pages > mm.arena_pages:
+        return -1
+    for number in range(mm.vma_count, place, -1):
+        mm.vmas[number].start = mm.vmas[number - 1].start
+        mm.vmas[number].pages = mm.vmas[number - 1].pages
+        mm.vmas[number].order = mm.vmas[number - 1].order
+    mm.vmas[place].start = start
+    mm.vmas[place].pages = pages
+    mm.vmas[place].order = order
+    mm.vma_count += 1
+    return cython.cast(int64_t, start)
+
+
+def vma_remove(mm, number):
+    mm.vma_count -= 1
+    for place in range(number, mm.vma_count):
+        mm.vmas[place].start = mm.vmas[place + 1].start
+        mm.vmas[place].pages = mm.vmas[place + 1].pages
+        mm.vmas[place].order = mm.vmas[place + 1].order
+
+
+def pte_entry(state):
+    return state >> PTE_ENTRY_SHIFT
+
+
+def pte_order(state):
+    return (state >> PTE_ORDER_SHIFT) & 15
+
+
+def pte_make(kind, order, entry):
+    return kind | cython.cast(uint64_t, order) << PTE_ORDER_SHIFT | entry << PTE_ENTRY_SHIFT
+
+
+def address_of(mm, page):
+    return mm.arena + (page << 12)

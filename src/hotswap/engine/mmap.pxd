@@ -1,0 +1,29 @@
+from libc.stdint cimport int64_t, uint64_t
+from hotswap cimport arch
+from hotswap.engine.mm cimport Mm
+
+cdef enum:
+    ARENA_BITS = 28         # pages of address space that a space asks for first: 1 TiB
+    ARENA_LEAST = 16        # and is content with: 256 MiB
+    FRAMES_LEAST = 16
+    FOLIOS_LEAST = 32       # a limit holds that many besides the frames
+    STAGING_MOST = 8192     # pages, 32 MiB, unless the frames are larger
+
+cdef arch.word *rows
+
+cpdef uint64_t staging_pages(uint64_t limit, int order) noexcept nogil
+cpdef uint64_t least_limit(int order) noexcept nogil
+cpdef int mm_create(uint64_t limit, int order, int refuse) noexcept nogil
+cpdef int mm_destroy(int index) noexcept nogil
+cpdef int64_t mm_map(int index, uint64_t pages, int order) noexcept nogil
+cpdef int mm_unmap(int index, uint64_t start) noexcept nogil
+cpdef int mm_limit(int index, uint64_t limit) noexcept nogil
+cpdef uint64_t mm_base(int index) noexcept nogil
+cpdef int mm_features(int index) noexcept nogil
+cpdef uint64_t mm_figure(int index, int which) noexcept nogil
+cdef int set_up(Mm *mm, uint64_t limit, int order, int refuse) noexcept nogil
+cdef int start_threads(Mm *mm) noexcept nogil
+cdef bint start_one(Mm *mm, arch.thread_main main, const char *name) noexcept nogil
+cdef void stop_threads(Mm *mm) noexcept nogil
+cdef void tear_down(Mm *mm) noexcept nogil
+cdef void unmap_folio(Mm *mm, uint64_t page, int order) noexcept nogil

@@ -1,0 +1,315 @@
+"""Address spaces come and go, and so do the ranges in them.
+
+``mm_create`` reserves addresses, opens a userfaultfd, registers the arena (missing and write-protect faults) and the staging
+frames (write-protect only, so that the kernel itself fills holes there), starts the threads and joins the mmlist. The
+descriptor stays open as long as the arena exists: closing it would make missing pages read as zeros.
+
+Limits and sizes are in pages of 4096 bytes; errors are negative errnos. Nothing here runs on a handler thread.
+"""
+
+import cython
+from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_sweep, frames_setup
+from cython.cimports.hotswap.engine.fault import fault_main, release_entry
+from cython.cimports.hotswap.engine.mm import (
+    COUNTERS,
+    HANDLERS,
+    MMS,
+    MM_NIL,
+    POISONED,
+    PTE_ACTIVE,
+    PTE_CLEAN,
+    PTE_DIRTY,
+    PTE_KIND,
+    PTE_PINNED,
+    PTE_POISON,
+    PTE_SWAPPED,
+    STREAMS,
+    VMAS,
+    Frame,
+    Pte,
+    Vma,
+    address_of,
+    find_vma,
+    mm_at,
+    mmlist_add,
+    mmlist_remove,
+    pte_entry,
+    pte_order,
+    vma_insert,
+    vma_remove,
+)
+from cython.cimports.hotswap.engine.readahead import readahead_main
+from cython.cimports.hotswap.engine.reclaim import EMPTY_LIST, lru_remove, reclaim_main, shrink, uncharge
+from cython.cimports.libc.errno import EAGAIN, EBUSY, EINVAL, EMFILE, ENOMEM, ENOSPC, ENOSYS
+from cython.cimports.libc.stdint import int64_t, uint64_t
+
+rows = cython.cast(cython.pointer(arch.word), arch.table(MMS, cython.sizeof(arch.word)))
+
+
+def staging_pages(limit, order):
+    """What of a limit is staging frames: a 16th, but at least 16 folios and at most 32 MiB or 16 folios."""
+    size: uint64_t = cython.cast(uint64_t, 1) << order
+    pages: uint64_t = limit >> 4
+    pages = pages if pages < STAGING_MOST else cython.cast(uint64_t, STAGING_MOST)
+    pages = pages & ~(size - 1)
+    return pages if pages > FRAMES_LEAST * size else FRAMES_LEAST * size
+
+
+def least_limit(order):
+    """The lowest limit, in pages, with which folios of this order can be served."""
+    return cython.cast(uint64_t, FRAMES_LEAST + FOLIOS_LEAST) << order
+
+
+def mm_create(limit, order, refuse):
+    """A new address space; ``refuse`` masks MMU features out (for tests of the next best way). Its index.
+
+    -EMFILE: 64 exist; -ENOMEM: no addresses or no threads to be had; -ENOSYS: the kernel lacks write-protect faults; else what
+    userfaultfd said.
+    """
+    for index in range(MMS):
+        if arch.cas(cython.address(rows[index]), 0, 1):
+            mm = mm_at(index)
+            mm.index = index
+            failed = set_up(mm, limit, order, refuse)
+            if failed:
+                tear_down(mm)
+                arch.store_release(cython.address(rows[index]), 0)
+                return failed
+            mmlist_add(mm)
+            return index
+    return -EMFILE
+
+
+def set_up(mm, limit, order, refuse):
+    mm.fd = -1
+    mm.stopper = -1
+    mm.arena = 0
+    mm.staging = 0
+    mm.thread_count = 0
+    mm.vma_count = 0
+    mm.request_head = 0
+    mm.request_count = 0
+    mm.frame_order = order
+    mm.frame_count = cython.cast(cython.int, staging_pages(limit, order) >> order)
+    arch.rwlock_init(cython.address(mm.mmap_lock))
+    arch.mutex_init(cython.address(mm.lru_lock))
+    arch.mutex_init(cython.address(mm.frame_lock))
+    arch.mutex_init(cython.address(mm.request_lock))
+    arch.store(cython.address(mm.stop), 0)
+    arch.store(cython.address(mm.resident), 0)
+    arch.store(cython.address(mm.pinned), 0)
+    arch.store(cython.address(mm.clock), 0)
+    arch.store(cython.address(mm.full_said), 0)
+    arch.store(cython.address(mm.asleep), 0)
+    arch.store(cython.address(mm.budget), limit - staging_pages(limit, order))
+    mm.active.head = EMPTY_LIST
+    mm.active.tail = EMPTY_LIST
+    mm.active.pages = 0
+    mm.active.folios = 0
+    mm.inactive.head = EMPTY_LIST
+    mm.inactive.tail = EMPTY_LIST
+    mm.inactive.pages = 0
+    mm.inactive.folios = 0
+    for which in range(COUNTERS):
+        arch.store(cython.address(mm.counter[which]), 0)
+    for number in range(STREAMS):
+        arch.store(cython.address(mm.streams[number].next), 0)
+        arch.store(cython.address(mm.streams[number].window), 0)
+        arch.store(cython.address(mm.streams[number].ahead), 0)
+    mm.fd = arch.mmu_open()
+    if mm.fd < 0:
+        return mm.fd
+    mm.features = arch.mmu_handshake(mm.fd, refuse)
+    if mm.features < 0:
+        return mm.features
+    if not mm.features & arch.MMU_WP:
+        return -ENOSYS
+    mm.stopper = arch.stopper()
+    if mm.stopper < 0:
+        return mm.stopper
+    bits: cython.int = ARENA_BITS
+    while mm.arena == 0 and bits >= ARENA_LEAST:  # a limit on address space (ulimit -v) may allow a smaller one
+        mm.arena_pages = cython.cast(uint64_t, 1) << bits
+        mm.ptes = cython.cast(cython.pointer(Pte), arch.table(mm.arena_pages, cython.sizeof(Pte)))
+        if mm.ptes:
+            mm.arena = arch.reserve(mm.arena_pages << 12)
+            if mm.arena == 0:
+                arch.table_free(mm.ptes, False)
+                mm.ptes = cython.NULL
+        bits -= 1
+    mm.vmas = cython.cast(cython.pointer(Vma), arch.table(VMAS, cython.sizeof(Vma)))
+    mm.frames = cython.cast(cython.pointer(Frame), arch.table(mm.frame_count, cython.sizeof(Frame)))
+    mm.staging = arch.reserve(cython.cast(uint64_t, mm.frame_count) << (12 + order))
+    if not mm.arena or not mm.vmas or not mm.frames or not mm.staging:
+        return -ENOMEM
+    frames_setup(mm)
+    failed = arch.mmu_register(mm.fd, mm.arena, mm.arena_pages << 12, True)
+    if not failed:
+        failed = arch.mmu_register(mm.fd, mm.staging, cython.cast(uint64_t, mm.frame_count) << (12 + order), False)
+    return failed if failed else start_threads(mm)
+
+
+def start_threads(mm):
+    for _handler in range(HANDLERS):
+        if not start_one(mm, fault_main, b"hotswap-fault"):
+            return -EAGAIN
+    if not start_one(mm, reclaim_main, b"hotswap-reclaim") or not start_one(mm, readahead_main, b"hotswap-ahead"):
+        return -EAGAIN
+    return 0
+
+
+def start_one(mm, main, name):
+    mm.thread[mm.thread_count] = arch.thread_start(main, mm.index, name)
+    if not mm.thread[mm.thread_count]:
+        return False
+    mm.thread_count += 1
+    return True
+
+
+def stop_threads(mm):
+    arch.store_release(cython.address(mm.stop), 1)
+    if mm.stopper >= 0:
+        arch.stopper_set(mm.stopper)
+    arch.event_wake(cython.address(mm.relief))
+    arch.event_wake(cython.address(mm.pressure))
+    arch.event_wake(cython.address(mm.request_event))
+    for number in range(mm.thread_count):
+        arch.thread_join(mm.thread[number])
+    mm.thread_count = 0
+
+
+def tear_down(mm):
+    """Also of one that was set up in part."""
+    stop_threads(mm)
+    if mm.arena:
+        arch.release(mm.arena, mm.arena_pages << 12)
+    if mm.staging:
+        arch.release(mm.staging, cython.cast(uint64_t, mm.frame_count) << (12 + mm.frame_order))
+    if mm.fd >= 0:
+        arch.close_fd(mm.fd)
+    if mm.stopper >= 0:
+        arch.close_fd(mm.stopper)
+    arch.table_free(mm.ptes, False)
+    arch.table_free(mm.vmas, False)
+    arch.table_free(mm.frames, False)
+    mm.ptes = cython.NULL
+    mm.vmas = cython.NULL
+    mm.frames = cython.NULL
+
+
+def mm_destroy(index):
+    """May block. -EBUSY while it has ranges."""
+    mm = mm_at(index)
+    arch.read_lock(cython.address(mm.mmap_lock))
+    busy: cython.bint = mm.vma_count != 0
+    arch.read_unlock(cython.address(mm.mmap_lock))
+    if busy:
+        return -EBUSY
+    stop_threads(mm)
+    # Threads are gone and no entry is left; frames on standby are given back so that no slot stays taken.
+    mmlist_remove(mm)
+    cache_sweep(mm, EVERY_AREA)
+    tear_down(mm)
+    arch.store_release(cython.address(rows[index]), 0)
+    return 0
+
+
+def mm_map(index, pages, order):
+    """A range of ``pages`` pages in folios of 2**order: its first page, or -ENOMEM when the arena has no room."""
+    mm = mm_at(index)
+    arch.write_lock(cython.address(mm.mmap_lock))
+    start = vma_insert(mm, pages, order)
+    arch.write_unlock(cython.address(mm.mmap_lock))
+    return start if start >= 0 else -ENOMEM
+
+
+def mm_unmap(index, start):
+    """May block. Takes a range away, with its memory and its slots. -EINVAL: no range starts there."""
+    mm = mm_at(index)
+    arch.write_lock(cython.address(mm.mmap_lock))
+    number = find_vma(mm, start)
+    if number < 0 or mm.vmas[number].start != start:
+        arch.write_unlock(cython.address(mm.mmap_lock))
+        return -EINVAL
+    pages = mm.vmas[number].pages
+    order = mm.vmas[number].order
+    page = start
+    while page < start + pages:
+        if arch.load(cython.address(mm.ptes[page].state)):
+            unmap_folio(mm, page, order)
+        page += cython.cast(uint64_t, 1) << order
+    arch.mmu_drop(address_of(mm, start), pages << 12)
+    if not mm.features & arch.MMU_POISON and arch.load(cython.address(mm.counter[POISONED])):
+        arch.mmu_allow(address_of(mm, start), pages << 12)
+    vma_remove(mm, number)
+    arch.write_unlock(cython.address(mm.mmap_lock))
+    return 0
+
+
+def unmap_folio(mm, page, order):
+    """Waits for whoever works on the folio (reclaim, a swapoff), then takes its entry down. The drop comes after."""
+    pte = cython.address(mm.ptes[page])
+    arch.bit_lock(cython.address(pte.state))
+    state = arch.load(cython.address(pte.state))
+    kind = state & PTE_KIND
+    if kind == PTE_CLEAN or kind == PTE_DIRTY:
+        if state & PTE_PINNED:
+            arch.add(cython.address(mm.pinned), -(cython.cast(int64_t, 1) << order))
+        else:
+            lru_remove(mm, page, order, state & PTE_ACTIVE != 0)
+        uncharge(mm, cython.cast(uint64_t, 1) << order)
+    if kind == PTE_CLEAN or kind == PTE_SWAPPED:
+        release_entry(mm, pte_entry(state), order)
+    arch.bit_unlock(cython.address(pte.state), 0)
+
+
+def mm_limit(index, limit):
+    """May block. A new limit; on its way down folios leave until it holds.
+
+    -EINVAL: below what frames, pinned folios and faults need. -ENOSPC: the areas could not take what had to leave; the limit is
+    as before then.
+    """
+    mm = mm_at(index)
+    staging = cython.cast(uint64_t, mm.frame_count) << mm.frame_order
+    least = staging + arch.load(cython.address(mm.pinned)) + (cython.cast(uint64_t, FOLIOS_LEAST) << mm.frame_order)
+    if limit < least:
+        return -EINVAL
+    before = arch.swap(cython.address(mm.budget), limit - staging)
+    barren: cython.int = 0
+    while arch.load(cython.address(mm.resident)) > arch.load(cython.address(mm.budget)):
+        if shrink(mm, arch.load(cython.address(mm.resident)) - arch.load(cython.address(mm.budget))):
+            barren = 0
+            continue
+        barren += 1
+        if barren > 500:
+            arch.store(cython.address(mm.budget), before)
+            arch.event_wake(cython.address(mm.relief))
+            return -ENOSPC
+        arch.nap_us(1000)
+    arch.event_wake(cython.address(mm.relief))
+    return 0
+
+
+def mm_base(index):
+    """Address of page 0 of the arena."""
+    return mm_at(index).arena
+
+
+def mm_features(index):
+    return mm_at(index).features
+
+
+def mm_figure(index, which):
+    """A counter by its name in mm.pxd; after those: resident pages with the staging frames, the limit, pinned, active, inactive."""
+    mm = mm_at(index)
+    staging = cython.cast(uint64_t, mm.frame_count) << mm.frame_order
+    if which < COUNTERS:
+        return arch.load(cython.address(mm.counter[which]))
+    if which == COUNTERS:
+        return arch.load(cython.address(mm.resident)) + staging
+    if which == COUNTERS + 1:
+        return arch.load(cython.address(mm.budget)) + staging
+    if which == COUNTERS + 2:
+        return arch.load(cython.address(mm.pinned))
+    return mm.active.pages if which == COUNTERS + 3 else mm.inactive.pages

@@ -1,0 +1,18 @@
+from libc.stdint cimport uint64_t
+from hotswap.engine.mm cimport Mm
+
+cdef enum:
+    AHEAD_PAGES = 1024      # the widest window, 4 MiB
+    AHEAD_READ = 256        # pages of one transfer, 1 MiB
+
+cdef struct Span:           # folios that are out in consecutive slots
+    uint64_t entry
+    int folios
+
+cdef void readahead_after(Mm *mm, uint64_t page, int order) noexcept nogil
+cdef void ask(Mm *mm, uint64_t page, int folios) noexcept nogil
+cdef void readahead_main(int index) noexcept nogil
+cdef void read_window(Mm *mm, uint64_t page, int folios) noexcept nogil
+cdef void gather(Mm *mm, uint64_t page, int order, int folios, Span *span) noexcept nogil
+cdef int take_slots(Mm *mm, uint64_t entry, int order, int folios, int *frames) noexcept nogil
+cdef void readahead_moved(Mm *mm, uint64_t page, uint64_t to) noexcept nogil

@@ -1,0 +1,35 @@
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from hotswap.engine.mm cimport Lru, Mm
+
+cdef enum:
+    BATCH = 256             # folios that one round of reclaim takes at most
+    BATCH_PAGES = 512       # and their pages: a large transfer, 2 MiB
+    EMPTY_LIST = 0xffffffff
+
+cdef struct Victim:
+    uint64_t page
+    uint64_t kept           # what its page-table entry said
+    uint64_t value          # of a folio whose words are all equal
+    int order
+    int frame
+
+cdef bint charge(Mm *mm, uint64_t pages) noexcept nogil
+cdef bint charge_now(Mm *mm, uint64_t pages) noexcept nogil
+cdef void uncharge(Mm *mm, uint64_t pages) noexcept nogil
+cdef void reclaim_main(int index) noexcept nogil
+cdef uint64_t shrink(Mm *mm, uint64_t want) noexcept nogil
+cdef void age(Mm *mm) noexcept nogil
+cdef int isolate(Mm *mm, Victim *victims, uint64_t want) noexcept nogil
+cdef void sort_by_page(Victim *victims, int count) noexcept nogil
+cdef uint64_t drop_clean(Mm *mm, Victim *victims, int count) noexcept nogil
+cdef bint take_out(Mm *mm, Victim *victim) noexcept nogil
+cdef void put_back(Mm *mm, Victim *victim) noexcept nogil
+cdef uint64_t write_out(Mm *mm, Victim *victims, int count) noexcept nogil
+cdef int write_run(Mm *mm, Victim *victims, int count) noexcept nogil
+cdef void finish(Mm *mm, Victim *victim, uint64_t kind, uint64_t entry) noexcept nogil
+cdef uint64_t low_mark(Mm *mm) noexcept nogil
+cdef void lru_insert(Mm *mm, uint64_t page, int order, bint active) noexcept nogil
+cdef void lru_remove(Mm *mm, uint64_t page, int order, bint active) noexcept nogil
+cdef void lru_link(Mm *mm, Lru *lru, uint32_t page, int order) noexcept nogil
+cdef void lru_unlink(Mm *mm, Lru *lru, uint32_t page, int order) noexcept nogil
+cdef bint was_hot(Mm *mm, uint32_t shadow) noexcept nogil

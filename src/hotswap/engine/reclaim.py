@@ -1,0 +1,390 @@
+"""Reclaim: which folios leave, and how.
+
+The limit is kept by charging pages before they are put in memory: charge() either finds room, makes it (direct reclaim) or
+waits. A thread in the background keeps some room ready, so that a fault seldom has to.
+
+Two lists. A folio that comes in goes to the head of ``inactive`` and leaves at its tail; a scan goes through there and out.
+Nobody tells a process which of its pages were read, so recency is taken from refaults, as the kernel's workingset code
+does: an eviction leaves the clock (evictions so far) in the entry; a folio that comes back while fewer have left than are
+held in memory would have stayed had the scan not pushed it out, and goes to ``active``. A write fault on a clean folio
+counts as use too. When ``active`` has more than its half, its oldest go back to ``inactive``.
+
+A round takes a batch of victims, entries locked, sorts them by address and gives them slots in a row, so that what is
+written together lies together and comes back in few, large reads. A dirty folio leaves its range by a move into an empty
+frame, after which nobody can write it; a clean one that is still write-protected is dropped, its slots hold it. Words that
+are all equal leave as that value.
+
+Lock order: a victim's entry (tried, never waited for), then ``lru_lock`` or area and frame locks. Entries stay locked over
+the write; nothing else does. Folios charge whether they come in or are taken out, staging frames never do.
+"""
+
+import cython
+from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.area import NIL, area_at, area_pick, area_rotate, area_write
+from cython.cimports.hotswap.engine.cache import cache_reserve, cache_settle, frame_address, frame_put, frame_take
+from cython.cimports.hotswap.engine.entry import make_entry
+from cython.cimports.hotswap.engine.guard.contract import guard_enter, guard_exit
+from cython.cimports.hotswap.engine.mm import (
+    DIRECT_RECLAIMS,
+    FRAME_EMPTY,
+    FRAME_READY,
+    KEPT_CLEAN,
+    NO_FRAME,
+    PAGES_CLEAN,
+    PAGES_FILLED,
+    PAGES_OUT,
+    PTE_ACTIVE,
+    PTE_CLEAN,
+    PTE_DIRTY,
+    PTE_FILLED,
+    PTE_KIND,
+    PTE_REFERENCED,
+    PTE_SWAPPED,
+    UNMOVABLE,
+    WAIT_NS,
+    address_of,
+    mm_at,
+    pte_entry,
+    pte_make,
+    pte_order,
+)
+from cython.cimports.hotswap.engine.swap_map import swap_alloc, swap_free
+from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
+
+
+def charge_now(mm, pages):
+    """Counts pages in if the limit has room for them."""
+    while True:
+        resident = arch.load(cython.address(mm.resident))
+        budget = arch.load(cython.address(mm.budget))
+        if resident + pages > budget:
+            return False
+        if arch.cas(cython.address(mm.resident), resident, resident + pages):
+            if resident + pages + low_mark(mm) > budget and arch.load(cython.address(mm.asleep)):
+                arch.event_wake(cython.address(mm.pressure))
+            return True
+
+
+def charge(mm, pages):
+    """May block. Counts pages in, evicting others until there is room. False once the space is being closed.
+
+    When nothing can leave because all areas are full it says so once and waits: a swapon, a free or a higher limit ends it.
+    """
+    if charge_now(mm, pages):
+        return True
+    arch.add(cython.address(mm.counter[DIRECT_RECLAIMS]), 1)
+    began = arch.now_ns()
+    barren: cython.int = 0
+    while not arch.load(cython.address(mm.stop)):
+        seen = arch.event_read(cython.address(mm.relief))
+        if charge_now(mm, pages):
+            arch.add(cython.address(mm.counter[WAIT_NS]), arch.now_ns() - began)
+            return True
+        if shrink(mm, pages * 4 if pages > 16 else 64):
+            barren = 0
+            continue
+        barren += 1
+        if barren == 1000 and not arch.swap(cython.address(mm.full_said), 1):
+            arch.log(b"hotswap: space %llu: nothing can be evicted (areas full or folios pinned); a fault waits until an area is added, memory is freed or the limit raised", mm.index, 0, 0)
+        if not charge_now(mm, pages):
+            arch.event_wait(cython.address(mm.relief), seen, 2000)
+            continue
+        arch.add(cython.address(mm.counter[WAIT_NS]), arch.now_ns() - began)
+        return True
+    return False
+
+
+def uncharge(mm, pages):
+    arch.check(arch.load(cython.address(mm.resident)) >= pages, b"no more pages leave than came in")
+    arch.add(cython.address(mm.resident), -cython.cast(int64_t, pages))
+    arch.event_wake(cython.address(mm.relief))
+
+
+def low_mark(mm):
+    """Pages that background reclaim keeps free: a 64th of the limit, at most 16 MiB."""
+    mark = arch.load(cython.address(mm.budget)) >> 6
+    return mark if mark < 4096 else 4096
+
+
+def reclaim_main(index):
+    """The thread in the background: below the low mark it makes room up to twice that."""
+    mm = mm_at(index)
+    while not arch.load(cython.address(mm.stop)):
+        seen = arch.event_read(cython.address(mm.pressure))
+        resident = arch.load(cython.address(mm.resident))
+        budget = arch.load(cython.address(mm.budget))
+        if resident + 2 * low_mark(mm) > budget and shrink(mm, BATCH_PAGES):
+            continue
+        arch.store(cython.address(mm.asleep), 1)
+        arch.event_wait(cython.address(mm.pressure), seen, 100000)
+        arch.store(cython.address(mm.asleep), 0)
+
+
+def shrink(mm, want):
+    """May block. One round: takes out at least ``want`` pages if it can; how many left. Any number may run at a time."""
+    victims = cython.declare(Victim[BATCH])
+    count = isolate(mm, victims, want if want < BATCH_PAGES else BATCH_PAGES)
+    if count == 0:
+        return 0
+    sort_by_page(victims, count)
+    freed = drop_clean(mm, victims, count)
+    return freed + write_out(mm, victims, count)
+
+
+def age(mm):
+    """Under lru_lock: when more than half of what is in memory is on ``active``, its oldest go to ``inactive``."""
+    for _turn in range(BATCH):
+        page: uint32_t = mm.active.tail
+        if mm.active.pages <= mm.inactive.pages or page == EMPTY_LIST:
+            return
+        pte = cython.address(mm.ptes[page])
+        if not arch.bit_trylock(cython.address(pte.state)):
+            return
+        state = arch.load(cython.address(pte.state))
+        lru_unlink(mm, cython.address(mm.active), page, pte_order(state))
+        lru_link(mm, cython.address(mm.inactive), page, pte_order(state))
+        arch.bit_unlock(cython.address(pte.state), state & ~cython.cast(uint64_t, PTE_ACTIVE | PTE_REFERENCED))
+
+
+def isolate(mm, victims, want):
+    """Takes folios off ``inactive``, oldest first, with their entries locked; how many. Those somebody works on stay."""
+    count: cython.int = 0
+    pages: uint64_t = 0
+    looks: cython.int = 0
+    arch.mutex_lock(cython.address(mm.lru_lock))
+    age(mm)
+    page: uint32_t = mm.inactive.tail
+    while page != EMPTY_LIST and count < BATCH and pages < want and looks < 4 * BATCH:
+        looks += 1
+        pte = cython.address(mm.ptes[page])
+        younger: uint32_t = pte.prev
+        if arch.bit_trylock(cython.address(pte.state)):
+            state = arch.load(cython.address(pte.state))
+            order = pte_order(state)
+            lru_unlink(mm, cython.address(mm.inactive), page, order)
+            if state & PTE_REFERENCED:
+                lru_link(mm, cython.address(mm.active), page, order)
+                arch.bit_unlock(cython.address(pte.state), (state & ~cython.cast(uint64_t, PTE_REFERENCED)) | PTE_ACTIVE)
+            else:
+                victims[count].page = page
+                victims[count].kept = state
+                victims[count].order = order
+                victims[count].frame = NO_FRAME
+                count += 1
+                pages += cython.cast(uint64_t, 1) << order
+        page = younger
+    arch.mutex_unlock(cython.address(mm.lru_lock))
+    return count
+
+
+def sort_by_page(victims, count):
+    """Insertion: a scan's victims are in order already."""
+    for last in range(1, count):
+        place: cython.int = last
+        while place > 0 and victims[place - 1].page > victims[place].page:
+            page = victims[place].page
+            kept = victims[place].kept
+            order = victims[place].order
+            victims[place].page = victims[place - 1].page
+            victims[place].kept = victims[place - 1].kept
+            victims[place].order = victims[place - 1].order
+            victims[place - 1].page = page
+            victims[place - 1].kept = kept
+            victims[place - 1].order = order
+            place -= 1
+
+
+def drop_clean(mm, victims, count):
+    """Clean folios go without a write. Write protection kept every writer out since they came in; pages so freed."""
+    freed: uint64_t = 0
+    for number in range(count):
+        victim = cython.address(victims[number])
+        if victim.kept & PTE_KIND != PTE_CLEAN:
+            continue
+        arch.mmu_drop(address_of(mm, victim.page), cython.cast(uint64_t, 4096) << victim.order)
+        arch.add(cython.address(mm.counter[PAGES_CLEAN]), 1 << victim.order)
+        arch.add(cython.address(mm.counter[KEPT_CLEAN]), 1)
+        freed += cython.cast(uint64_t, 1) << victim.order
+        finish(mm, victim, PTE_SWAPPED, pte_entry(victim.kept))
+    return freed
+
+
+def finish(mm, victim, kind, entry):
+    """The victim is out: its entry says where, and is unlocked; its pages are given back to the limit."""
+    pte = cython.address(mm.ptes[victim.page])
+    if kind == PTE_FILLED:
+        pte.prev = cython.cast(uint32_t, victim.value >> 32)
+        pte.next = cython.cast(uint32_t, victim.value)
+    else:
+        pte.prev = cython.cast(uint32_t, arch.add(cython.address(mm.clock), 1))
+    arch.bit_unlock(cython.address(pte.state), pte_make(kind, victim.order, entry))
+    uncharge(mm, cython.cast(uint64_t, 1) << victim.order)
+
+
+def take_out(mm, victim):
+    """Moves a dirty folio into a frame; false when there is no frame now or the kernel will not let go of its pages."""
+    address = address_of(mm, victim.page)
+    length = cython.cast(uint64_t, 4096) << victim.order
+    victim.frame = frame_take(mm, True)
+    if victim.frame == NO_FRAME:
+        return False
+    staging = frame_address(mm, victim.frame)
+    if mm.features & arch.MMU_MOVE:
+        failed = arch.mmu_move(mm.fd, staging, address, length)
+        if failed and not arch.mmu_populate(address, length):  # shared or pinned pages become the process's own
+            failed = arch.mmu_move(mm.fd, staging, address, length)
+        if failed:
+            arch.add(cython.address(mm.counter[UNMOVABLE]), 1)
+            frame_put(mm, victim.frame, FRAME_EMPTY)
+            victim.frame = NO_FRAME
+            return False
+    else:
+        # Nobody writes from here on; then the bytes are copied and the pages dropped.
+        arch.mmu_protect(mm.fd, address, length, True)
+        arch.copy(staging, address, length)
+        arch.mmu_drop(address, length)
+    return True
+
+
+def put_back(mm, victim):
+    """A victim that could not leave is mapped again, as the youngest."""
+    if victim.frame != NO_FRAME:
+        address = address_of(mm, victim.page)
+        length = cython.cast(uint64_t, 4096) << victim.order
+        staging = frame_address(mm, victim.frame)
+        if mm.features & arch.MMU_MOVE and not arch.mmu_move(mm.fd, address, staging, length):
+            frame_put(mm, victim.frame, FRAME_EMPTY)
+        else:
+            arch.check(not arch.mmu_copy(mm.fd, address, staging, length, False), b"a folio can be put back where it was")
+            frame_put(mm, victim.frame, FRAME_READY)
+        victim.frame = NO_FRAME
+    lru_insert(mm, victim.page, victim.order, False)
+    arch.bit_unlock(cython.address(mm.ptes[victim.page].state), victim.kept & ~cython.cast(uint64_t, PTE_ACTIVE))
+    # Whoever faulted on it meanwhile waits for the entry, looks again and finds it in.
+
+
+def write_out(mm, victims, count):
+    """Dirty folios: out of their ranges, then to slots in a row; pages so freed. Every entry is unlocked at the end."""
+    freed: uint64_t = 0
+    out: cython.int = 0
+    for number in range(count):
+        victim = cython.address(victims[number])
+        if victim.kept & PTE_KIND == PTE_CLEAN:
+            continue
+        if not take_out(mm, victim):
+            put_back(mm, victim)
+            continue
+        staging = frame_address(mm, victim.frame)
+        if arch.same_filled(staging, cython.cast(uint64_t, 4096) << victim.order):
+            victim.value = arch.first_word(staging)
+            frame_put(mm, victim.frame, FRAME_READY)
+            arch.add(cython.address(mm.counter[PAGES_FILLED]), 1 << victim.order)
+            freed += cython.cast(uint64_t, 1) << victim.order
+            finish(mm, victim, PTE_FILLED, 0)
+            continue
+        if out != number:
+            victims[out].page = victim.page
+            victims[out].kept = victim.kept
+            victims[out].order = victim.order
+            victims[out].frame = victim.frame
+        out += 1
+    done: cython.int = 0
+    while done < out:
+        written = write_run(mm, cython.address(victims[done]), out - done)
+        if written == 0:
+            break
+        for number in range(done, done + written):
+            freed += cython.cast(uint64_t, 1) << victims[number].order
+        done += written
+    for number in range(done, out):
+        put_back(mm, cython.address(victims[number]))
+    return freed
+
+
+def write_run(mm, victims, count):
+    """Finds slots in a row for the first victims of one order, best area first, and writes them; how many, 0 when none can be."""
+    order = victims[0].order
+    want: cython.int = 1
+    while want < count and victims[want].order == order:
+        want += 1
+    turn: cython.int = 0
+    addresses = cython.declare(uint64_t[BATCH])
+    while True:
+        type = area_pick(turn)
+        if type == NIL:
+            return 0
+        taken = swap_alloc(type, order, want)
+        if taken == 0:
+            turn += 1
+            continue
+        got = cython.cast(cython.int, taken & 0xFFFF)
+        offset: uint64_t = taken >> 16
+        for number in range(got):
+            addresses[number] = frame_address(mm, victims[number].frame)
+        # The slots that were just taken keep the area on; the guard says so to whoever reads this.
+        arch.check(guard_enter(type), b"slots that are taken keep their area on")
+        failed = area_write(area_at(type), addresses, got, cython.cast(uint64_t, 1) << order, offset)
+        guard_exit(type)
+        if failed:
+            arch.log(b"hotswap: area %llu: writing at slot %llu failed with errno %llu; trying the next area", type, offset, failed)
+            swap_free(make_entry(type, offset), got << order)
+            turn += 1
+            continue
+        area_rotate(type)
+        arch.add(cython.address(mm.counter[PAGES_OUT]), got << order)
+        for number in range(got):
+            entry = make_entry(type, offset + (cython.cast(uint64_t, number) << order))
+            frame = victims[number].frame
+            if cache_reserve(mm, entry, 1 << order, frame) == 0:
+                cache_settle(mm, frame, True)
+            else:
+                frame_put(mm, frame, FRAME_READY)
+            finish(mm, cython.address(victims[number]), PTE_SWAPPED, entry)
+        return got
+
+
+def was_hot(mm, shadow):
+    """Did fewer folios leave since this one did than are in memory? Then it belongs there (32-bit clock, wraps)."""
+    distance: uint32_t = cython.cast(uint32_t, arch.load(cython.address(mm.clock))) - shadow
+    return distance <= mm.active.folios + mm.inactive.folios
+
+
+def lru_insert(mm, page, order, active):
+    """Puts a folio on a list; the caller holds its entry and then sets PTE_ACTIVE to match."""
+    arch.mutex_lock(cython.address(mm.lru_lock))
+    lru_link(mm, cython.address(mm.active) if active else cython.address(mm.inactive), cython.cast(uint32_t, page), order)
+    arch.mutex_unlock(cython.address(mm.lru_lock))
+
+
+def lru_remove(mm, page, order, active):
+    arch.mutex_lock(cython.address(mm.lru_lock))
+    lru_unlink(mm, cython.address(mm.active) if active else cython.address(mm.inactive), cython.cast(uint32_t, page), order)
+    arch.mutex_unlock(cython.address(mm.lru_lock))
+
+
+def lru_link(mm, lru, page, order):
+    """At the head; under lru_lock."""
+    pte = cython.address(mm.ptes[page])
+    pte.prev = EMPTY_LIST
+    pte.next = lru.head
+    if lru.head != EMPTY_LIST:
+        mm.ptes[lru.head].prev = page
+    else:
+        lru.tail = page
+    lru.head = page
+    lru.pages += cython.cast(uint64_t, 1) << order
+    lru.folios += 1
+
+
+def lru_unlink(mm, lru, page, order):
+    pte = cython.address(mm.ptes[page])
+    if pte.prev != EMPTY_LIST:
+        mm.ptes[pte.prev].next = pte.next
+    else:
+        lru.head = pte.next
+    if pte.next != EMPTY_LIST:
+        mm.ptes[pte.next].prev = pte.prev
+    else:
+        lru.tail = pte.prev
+    lru.pages -= cython.cast(uint64_t, 1) << order
+    lru.folios -= 1

@@ -1,0 +1,73 @@
+from libc.stdint cimport uint32_t, uint64_t
+from hotswap cimport arch
+from hotswap.engine.mm cimport Mm
+
+cdef enum:
+    EMPTIERS = 2            # threads that empty one area
+    BOUNCE_PAGES = 512      # what each has in hand at a time, 2 MiB: the largest folio
+    FOUND = 65536           # entries that one look at an address space collects at most
+    CLAIM = 64              # and that a thread takes in hand at a time
+
+cdef enum:                  # how a swapoff stands
+    OFF_IDLE = 0
+    OFF_UNDER_WAY = 1
+    OFF_DONE = 2
+    OFF_FAILED = 3          # the area is in use again, as before
+
+cdef enum:                  # what swapoff_progress() tells
+    OFF_STATE = 0
+    OFF_MOVED = 1           # pages written to other areas
+    OFF_LOADED = 2          # pages put into memory, or found there
+    OFF_ERRNO = 3
+    OFF_SLOT = 4            # where it failed
+
+cdef struct Found:          # a folio whose entry names the area
+    uint64_t offset
+    uint64_t page
+
+cdef struct Run:            # folios in hand: entries locked, slots in a row
+    uint64_t offset
+    int order
+    int count
+    int seen                # order of the folio that was looked at last
+    int next                # where in the list to go on
+    uint64_t pages[512]
+
+cdef struct Emptying:       # one swapoff; a row for each area
+    int type
+    uint64_t thread
+    # What the emptying threads work through; written while none runs
+    int mm
+    Found *found
+    int found_count
+    uint64_t bounce
+    arch.word claimed       # how many found ones are taken in hand
+    arch.word turn          # numbers the threads
+    # Progress and outcome
+    arch.word state
+    arch.word changed       # event
+    arch.word moved
+    arch.word loaded
+    arch.word failed        # the first errno
+    arch.word failed_slot
+    arch.word cancel
+
+cdef Emptying *emptyings
+
+cpdef int swapoff_start(int type) noexcept nogil
+cpdef int swapoff_wait(int type, long timeout_us) noexcept nogil
+cpdef void swapoff_cancel(int type) noexcept nogil
+cpdef uint64_t swapoff_progress(int type, int what) noexcept nogil
+cdef void swapoff_main(int type) noexcept nogil
+cdef uint64_t empty_everyone(Emptying *job) noexcept nogil
+cdef void empty_mm(Emptying *job, Mm *mm) noexcept nogil
+cdef uint64_t collect(Emptying *job, Mm *mm, uint64_t start) noexcept nogil
+cdef void sort_found(Found *found, int count) noexcept nogil
+cdef void sift(Found *found, int root, int count) noexcept nogil
+cdef void empty_main(int type) noexcept nogil
+cdef void lock_run(Emptying *job, Mm *mm, int start, int end, Run *run) noexcept nogil
+cdef bint lock_found(Emptying *job, Mm *mm, Found *found, Run *run) noexcept nogil
+cdef void empty_run(Emptying *job, Mm *mm, Run *run, uint64_t bounce) noexcept nogil
+cdef int move_elsewhere(Emptying *job, Mm *mm, Run *run, int done, uint64_t bounce) noexcept nogil
+cdef bint load(Emptying *job, Mm *mm, Run *run, int number, uint64_t bounce) noexcept nogil
+cdef void fail(Emptying *job, int error, uint64_t slot) noexcept nogil

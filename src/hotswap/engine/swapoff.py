@@ -1,0 +1,375 @@
+"""The way of a swapoff, top to bottom.
+
+``swapoff_start`` refuses new slots; a thread of its own (``swapoff_main``) empties the area, retires the guard, and frees
+tables and row; where it cannot go on it puts the area back as it was. Whoever asked may wait, watch and cancel.
+
+Emptying visits every address space on the mmlist, hand over hand. ``collect`` notes which folios have their bytes in the
+area, sorted by slot; threads take them in hand in turn: entries locked (only ever tried: a folio somebody works on is left
+for the next round), slots in a row read in one large transfer, written to other areas in a row likewise, and only when those
+are full put into memory within the limit. A clean folio in memory just lets its slots go. The data never has to fit in
+memory, and what the emptying threads hold is a constant (EMPTIERS x BOUNCE_PAGES).
+
+It ends when no slot is in use, however that came about (R13): nothing but the guard keeps others from being inside then,
+and retiring it waits for them. Nothing new can refer to the area: slots are handed out under the lock under which WRITEOK
+was cleared, readahead looks at it, and a second swapoff writes only to areas that are active (R24).
+
+Lock order: an mm is held, then its mmap lock while looking, then entries (tried). The guard is entered for each transfer.
+"""
+
+import cython
+from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.area import (
+    NIL,
+    area_activate,
+    area_at,
+    area_deactivate,
+    area_pick,
+    area_read,
+    area_rotate,
+    area_write,
+)
+from cython.cimports.hotswap.engine.cache import cache_sweep
+from cython.cimports.hotswap.engine.entry import AREAS, entry_offset, entry_type, make_entry
+from cython.cimports.hotswap.engine.fault import release_entry
+from cython.cimports.hotswap.engine.guard.contract import guard_enter, guard_exit, guard_retire
+from cython.cimports.hotswap.engine.mm import (
+    MM_NIL,
+    PTE_ACTIVE,
+    PTE_CLEAN,
+    PTE_DIRTY,
+    PTE_KIND,
+    PTE_REFERENCED,
+    PTE_SWAPPED,
+    address_of,
+    mm_at,
+    mmlist_hold_next,
+    pte_entry,
+    pte_make,
+    pte_order,
+)
+from cython.cimports.hotswap.engine.reclaim import charge_now, lru_insert, shrink
+from cython.cimports.hotswap.engine.swap_map import swap_alloc, swap_free, swap_inuse
+from cython.cimports.hotswap.engine.swapon import area_teardown
+from cython.cimports.libc.errno import EBUSY, EINTR, EIO, ENOMEM, ENOSPC
+from cython.cimports.libc.stdint import uint64_t
+
+emptyings = cython.cast(cython.pointer(Emptying), arch.table(AREAS, cython.sizeof(Emptying)))
+
+
+def swapoff_start(type):
+    """Refuses new slots and starts emptying. -EBUSY: a swapoff of it is under way, or it is off; -ENOMEM: no thread to be had."""
+    if not area_deactivate(type):
+        return -EBUSY
+    job = cython.address(emptyings[type])
+    job.type = type
+    arch.store(cython.address(job.moved), 0)
+    arch.store(cython.address(job.loaded), 0)
+    arch.store(cython.address(job.failed), 0)
+    arch.store(cython.address(job.failed_slot), 0)
+    arch.store(cython.address(job.cancel), 0)
+    arch.store_release(cython.address(job.state), OFF_UNDER_WAY)
+    job.thread = arch.thread_start(swapoff_main, type, b"hotswap-off")
+    if not job.thread:
+        arch.store(cython.address(job.state), OFF_IDLE)
+        area_activate(type)
+        return -ENOMEM
+    return 0
+
+
+def swapoff_main(type):
+    """Empties, retires, frees; or puts back. Runs on a thread of its own."""
+    job = cython.address(emptyings[type])
+    job.found = cython.cast(cython.pointer(Found), arch.table(FOUND, cython.sizeof(Found)))
+    job.bounce = arch.reserve(cython.cast(uint64_t, EMPTIERS * BOUNCE_PAGES) << 12)
+    if not job.found or not job.bounce:
+        fail(job, ENOMEM, 0)
+    while swap_inuse(type) and not arch.load(cython.address(job.failed)):
+        if arch.load(cython.address(job.cancel)):
+            fail(job, EINTR, 0)
+        elif not empty_everyone(job):
+            arch.nap_us(500)  # what is left is in somebody's hands
+    arch.table_free(job.found, False)
+    if job.bounce:
+        arch.release(job.bounce, cython.cast(uint64_t, EMPTIERS * BOUNCE_PAGES) << 12)
+    if arch.load(cython.address(job.failed)):
+        area_activate(type)
+        arch.store_release(cython.address(job.state), OFF_FAILED)
+    else:
+        guard_retire(type)
+        area_teardown(type)
+        arch.store_release(cython.address(job.state), OFF_DONE)
+    arch.event_wake(cython.address(job.changed))
+
+
+def swapoff_wait(type, timeout_us):
+    """May block. How it stands after at most ``timeout_us``; once it is done or failed, the thread is gone."""
+    job = cython.address(emptyings[type])
+    seen = arch.event_read(cython.address(job.changed))
+    if arch.load_acquire(cython.address(job.state)) == OFF_UNDER_WAY:
+        arch.event_wait(cython.address(job.changed), seen, timeout_us)
+    state = cython.cast(cython.int, arch.load_acquire(cython.address(job.state)))
+    if state != OFF_UNDER_WAY and job.thread:
+        arch.thread_join(job.thread)
+        job.thread = 0
+    return state
+
+
+def swapoff_cancel(type):
+    """Asks a swapoff to stop at the next folio; the area is in use again when it has."""
+    arch.store(cython.address(emptyings[type].cancel), 1)
+
+
+def swapoff_progress(type, what):
+    job = cython.address(emptyings[type])
+    if what == OFF_STATE:
+        return arch.load(cython.address(job.state))
+    if what == OFF_MOVED:
+        return arch.load(cython.address(job.moved))
+    if what == OFF_LOADED:
+        return arch.load(cython.address(job.loaded))
+    if what == OFF_ERRNO:
+        return arch.load(cython.address(job.failed))
+    return arch.load(cython.address(job.failed_slot))
+
+
+def empty_everyone(job):
+    """One visit to every address space; how many pages it got out."""
+    before = arch.load(cython.address(job.moved)) + arch.load(cython.address(job.loaded))
+    index = mmlist_hold_next(MM_NIL)
+    while index != NIL:
+        mm = mm_at(index)
+        cache_sweep(mm, job.type)
+        empty_mm(job, mm)
+        cache_sweep(mm, job.type)
+        index = mmlist_hold_next(index)
+    return arch.load(cython.address(job.moved)) + arch.load(cython.address(job.loaded)) - before
+
+
+def empty_mm(job, mm):
+    """Collects and works off, a list at a time. The mm is held."""
+    start: uint64_t = 0
+    while start < mm.arena_pages and not arch.load(cython.address(job.failed)):
+        start = collect(job, mm, start)
+        if job.found_count == 0:
+            continue
+        sort_found(job.found, job.found_count)
+        job.mm = mm.index
+        arch.store(cython.address(job.claimed), 0)
+        arch.store(cython.address(job.turn), 0)
+        second: uint64_t = 0
+        if job.found_count > CLAIM:
+            second = arch.thread_start(empty_main, job.type, b"hotswap-off2")
+        empty_main(job.type)
+        if second:
+            arch.thread_join(second)
+
+
+def collect(job, mm, start):
+    """Notes up to FOUND folios from page ``start`` on that have slots in the area; where to go on, arena_pages at the end."""
+    job.found_count = 0
+    arch.read_lock(cython.address(mm.mmap_lock))
+    for number in range(mm.vma_count):
+        vma = cython.address(mm.vmas[number])
+        size: uint64_t = cython.cast(uint64_t, 1) << vma.order
+        page: uint64_t = vma.start
+        if page < start:
+            page = vma.start + ((start - vma.start + size - 1) & ~(size - 1))
+        while page < vma.start + vma.pages:
+            if job.found_count == FOUND:
+                arch.read_unlock(cython.address(mm.mmap_lock))
+                return page
+            state = arch.load(cython.address(mm.ptes[page].state))
+            kind = state & PTE_KIND
+            if (kind == PTE_SWAPPED or kind == PTE_CLEAN) and entry_type(pte_entry(state)) == job.type:
+                job.found[job.found_count].offset = entry_offset(pte_entry(state))
+                job.found[job.found_count].page = page
+                job.found_count += 1
+            page += size
+    arch.read_unlock(cython.address(mm.mmap_lock))
+    return mm.arena_pages
+
+
+def sort_found(found, count):
+    """By slot, in place (heapsort: no memory, no worst case)."""
+    for root in range(count // 2 - 1, -1, -1):
+        sift(found, root, count)
+    for last in range(count - 1, 0, -1):
+        offset = found[0].offset
+        page = found[0].page
+        found[0].offset = found[last].offset
+        found[0].page = found[last].page
+        found[last].offset = offset
+        found[last].page = page
+        sift(found, 0, last)
+
+
+def sift(found, root, count):
+    offset = found[root].offset
+    page = found[root].page
+    child: cython.int = 2 * root + 1
+    while child < count:
+        if child + 1 < count and found[child + 1].offset > found[child].offset:
+            child += 1
+        if found[child].offset <= offset:
+            break
+        found[root].offset = found[child].offset
+        found[root].page = found[child].page
+        root = child
+        child = 2 * root + 1
+    found[root].offset = offset
+    found[root].page = page
+
+
+def empty_main(type):
+    """An emptying thread: takes the next few of the list in hand until it is worked off."""
+    job = cython.address(emptyings[type])
+    mm = mm_at(job.mm)
+    turn = arch.add(cython.address(job.turn), 1) - 1
+    bounce: uint64_t = job.bounce + ((turn * BOUNCE_PAGES) << 12)
+    run = cython.declare(Run)
+    while not arch.load(cython.address(job.failed)) and not arch.load(cython.address(job.cancel)):
+        end = cython.cast(cython.int, arch.add(cython.address(job.claimed), CLAIM))
+        place: cython.int = end - CLAIM
+        if place >= job.found_count:
+            break
+        if end > job.found_count:
+            end = job.found_count
+        while place < end and not arch.load(cython.address(job.failed)):
+            lock_run(job, mm, place, end, cython.address(run))
+            place = run.next
+            if run.count:
+                empty_run(job, mm, cython.address(run), bounce)
+
+
+def lock_run(job, mm, start, end, run):
+    """Locks folios from ``start`` on whose slots are in a row and whose bytes are only there."""
+    run.count = 0
+    run.next = start
+    while run.next < end:
+        found = cython.address(job.found[run.next])
+        if run.count and (
+            found.offset != run.offset + (cython.cast(uint64_t, run.count) << run.order)
+            or (run.count + 1) << run.order > BOUNCE_PAGES
+        ):
+            return
+        if not lock_found(job, mm, found, run):
+            run.next += 1
+            if run.count:
+                return
+            continue
+        if run.count and run.seen != run.order:
+            # A folio of another size: it starts the next run.
+            arch.bit_unlock(cython.address(mm.ptes[found.page].state), arch.load(cython.address(mm.ptes[found.page].state)))
+            return
+        if run.count == 0:
+            run.offset = found.offset
+            run.order = run.seen
+        run.pages[run.count] = found.page
+        run.count += 1
+        run.next += 1
+
+
+def lock_found(job, mm, found, run):
+    """Is the folio still out, in that slot, and can its entry be locked? One that is in and clean lets its slots go here.
+
+    Time has passed since it was noted, and its array may be gone: only what the entry says under its lock counts (R26).
+    """
+    pte = cython.address(mm.ptes[found.page])
+    if not arch.bit_trylock(cython.address(pte.state)):
+        return False
+    state = arch.load(cython.address(pte.state))
+    kind = state & PTE_KIND
+    if pte_entry(state) == make_entry(job.type, found.offset):
+        run.seen = pte_order(state)
+        if kind == PTE_SWAPPED:
+            return True
+        if kind == PTE_CLEAN:
+            length = cython.cast(uint64_t, 4096) << pte_order(state)
+            arch.mmu_protect(mm.fd, address_of(mm, found.page), length, False)
+            release_entry(mm, pte_entry(state), pte_order(state))
+            arch.add(cython.address(job.loaded), 1 << pte_order(state))
+            state = pte_make(PTE_DIRTY, pte_order(state), 0) | (state & (PTE_ACTIVE | PTE_REFERENCED))
+    arch.bit_unlock(cython.address(pte.state), state)
+    return False
+
+
+def empty_run(job, mm, run, bounce):
+    """May block. Reads a run in one transfer and puts it elsewhere; every entry is unlocked at the end, whatever happened."""
+    failed: cython.int = EIO
+    buffer = cython.declare(uint64_t[1])
+    buffer[0] = bounce
+    if guard_enter(job.type):
+        failed = area_read(area_at(job.type), buffer, 1, cython.cast(uint64_t, run.count) << run.order, run.offset)
+        guard_exit(job.type)
+    done: cython.int = 0
+    if failed:
+        fail(job, EIO, run.offset)
+    while done < run.count and not failed:
+        got = move_elsewhere(job, mm, run, done, bounce)
+        if got == 0:
+            if not load(job, mm, run, done, bounce):
+                fail(job, ENOSPC, run.offset)
+                break
+            got = 1
+        done += got
+    for number in range(done, run.count):
+        pte = cython.address(mm.ptes[run.pages[number]])
+        arch.bit_unlock(cython.address(pte.state), arch.load(cython.address(pte.state)))
+
+
+def move_elsewhere(job, mm, run, done, bounce):
+    """Writes folios of a run from number ``done`` on to slots in a row of the best area with room; how many."""
+    turn: cython.int = 0
+    source = cython.declare(uint64_t[1])
+    while True:
+        type = area_pick(turn)
+        if type == NIL:
+            return 0
+        taken = swap_alloc(type, run.order, run.count - done)
+        if taken == 0:
+            turn += 1
+            continue
+        got = cython.cast(cython.int, taken & 0xFFFF)
+        offset: uint64_t = taken >> 16
+        source[0] = bounce + (cython.cast(uint64_t, done) << (12 + run.order))
+        failed: cython.int = EIO
+        if guard_enter(type):
+            failed = area_write(area_at(type), source, 1, cython.cast(uint64_t, got) << run.order, offset)
+            guard_exit(type)
+        if failed:
+            swap_free(make_entry(type, offset), got << run.order)
+            turn += 1
+            continue
+        area_rotate(type)
+        for number in range(got):
+            page = run.pages[done + number]
+            old = make_entry(job.type, run.offset + (cython.cast(uint64_t, done + number) << run.order))
+            entry = make_entry(type, offset + (cython.cast(uint64_t, number) << run.order))
+            arch.bit_unlock(cython.address(mm.ptes[page].state), pte_make(PTE_SWAPPED, run.order, entry))
+            release_entry(mm, old, run.order)
+        arch.add(cython.address(job.moved), got << run.order)
+        return got
+
+
+def load(job, mm, run, number, bounce):
+    """Puts one folio into memory if the limit has room, or can be made to: other areas are full, so by dropping clean ones."""
+    size: uint64_t = cython.cast(uint64_t, 1) << run.order
+    if not charge_now(mm, size):
+        shrink(mm, size)
+        if not charge_now(mm, size):
+            return False
+    page = run.pages[number]
+    source: uint64_t = bounce + (cython.cast(uint64_t, number) << (12 + run.order))
+    arch.check(not arch.mmu_copy(mm.fd, address_of(mm, page), source, size << 12, False), b"a folio can be mapped")
+    lru_insert(mm, page, run.order, False)
+    old = make_entry(job.type, run.offset + (cython.cast(uint64_t, number) << run.order))
+    arch.bit_unlock(cython.address(mm.ptes[page].state), pte_make(PTE_DIRTY, run.order, 0))
+    release_entry(mm, old, run.order)
+    arch.add(cython.address(job.loaded), size)
+    return True
+
+
+def fail(job, error, slot):
+    """Keeps the first reason."""
+    if arch.cas(cython.address(job.failed), 0, error):
+        arch.store(cython.address(job.failed_slot), slot)

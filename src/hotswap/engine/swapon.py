@@ -1,0 +1,66 @@
+"""The way of a swapon: take a row, make the tables, mark bad slots (swap_map_mark_bad), publish.
+
+Everything is set up before anybody can enter the guard, and the guard's publish orders it (R05). Only then may slots be
+taken. Whoever waits for room is told.
+"""
+
+import cython
+from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.area import BUCKETS, NIL, area_activate, area_at, area_take_row
+from cython.cimports.hotswap.engine.cluster import clusters_setup
+from cython.cimports.hotswap.engine.guard.contract import guard_publish
+from cython.cimports.hotswap.engine.mm import MM_NIL, mm_at, mmlist_hold_next
+from cython.cimports.hotswap.engine.swap_map import map_free, map_setup
+from cython.cimports.libc.errno import ENOMEM, EPERM
+from cython.cimports.libc.stdint import uint32_t
+
+
+def area_setup(fd, slots, priority):
+    """A row for an area of ``slots`` slots (the header's included) in the open file ``fd``; its type, not yet published.
+
+    -EPERM when 32 areas are on (as the kernel's swapon says), -ENOMEM when its tables do not fit in memory.
+    """
+    type = area_take_row()
+    if type < 0:
+        return -EPERM
+    area = area_at(type)
+    area.fd = fd
+    area.slots = slots
+    area.priority = priority
+    area.generation += 1
+    area.buckets = cython.cast(cython.pointer(uint32_t), arch.table(BUCKETS, cython.sizeof(uint32_t)))
+    if not area.buckets or map_setup(area):
+        arch.table_free(area.buckets, False)
+        area.buckets = cython.NULL
+        arch.store_release(cython.address(area.flags), 0)
+        return -ENOMEM
+    arch.store(cython.address(area.pages_in), 0)
+    arch.store(cython.address(area.pages_out), 0)
+    arch.store(cython.address(area.errors), 0)
+    return type
+
+
+def area_publish(type):
+    """From here on it is used."""
+    clusters_setup(area_at(type))
+    guard_publish(type)
+    area_activate(type)
+    index = mmlist_hold_next(MM_NIL)
+    while index != NIL:
+        mm = mm_at(index)
+        arch.store(cython.address(mm.full_said), 0)
+        arch.event_wake(cython.address(mm.relief))
+        arch.event_wake(cython.address(mm.pressure))
+        index = mmlist_hold_next(index)
+
+
+def area_teardown(type):
+    """Swapoff's end, or a swapon given up before publish: nobody is inside and nobody can come. Frees tables and row."""
+    area = area_at(type)
+    poison: cython.bint = arch.DEBUG
+    map_free(area, poison)
+    arch.table_free(area.buckets, poison)
+    area.buckets = cython.NULL
+    area.fd = -1
+    area.slots = 0
+    arch.store_release(cython.address(area.flags), 0)

@@ -1,0 +1,262 @@
+"""The twin of mmu.h: pages by address, as userfaultfd over private anonymous ranges shows them to an unprivileged process.
+
+A page is there or missing; one that is there can be write-protected; a place can be poisoned. Touching what is missing in a
+range that was registered for it, or writing to what is protected, is a fault: it goes to ``on_fault(address, flags)``,
+over and over until the access can be made, and raises UnservedFault where nobody listens. Elsewhere missing pages read as
+zeros. Moved pages lose their protection, holes are moved as holes, a page in the way is EEXIST and nothing moves.
+"""
+
+import errno
+
+from .findings import AccessDenied, BusError, UnservedFault
+from .kinds import INTEGERS, StructKind
+
+PAGE = 4096
+FIRST = 0x7000_0000_0000
+TRIES = 1000  # faults in a row for one access: then whoever serves them does nothing
+
+
+class Page:
+    __slots__ = ("data", "protected", "poisoned")
+
+    def __init__(self, data=None, protected=False):
+        self.data = bytearray(PAGE) if data is None else bytearray(data)
+        self.protected = protected
+        self.poisoned = False
+
+
+def pages_of(address, length):
+    return range(address, address + length, PAGE)
+
+
+class Mmu:
+    """Half of the seam: the other gives ``on_access``, ``on_block`` and ``injected``."""
+
+    fault_info = StructKind("fault_info", {"address": INTEGERS["uint64_t"], "flags": INTEGERS["int"]})
+
+    def __init__(self):
+        super().__init__()
+        self.pages: dict[int, Page] = {}
+        self.reserved: dict[int, int] = {}  # address: bytes
+        self.registered: list[tuple[int, int]] = []  # from, to: missing pages are faults
+        self.forbidden: set[int] = set()
+        self.next_address = FIRST
+        self.next_descriptor = 3
+        self.faults: list[tuple[int, int]] = []  # that wait for mmu_next()
+        self.stopped: set[int] = set()
+        self.waiters: dict[int, int] = {}  # waiter: stopper
+        self.features = 7  # MMU_WP | MMU_MOVE | MMU_POISON
+        self.kernel_faults = True
+        self.on_fault = self.unserved
+
+    def unserved(self, address, flags):
+        raise UnservedFault(f"fault at {address:#x}, flags {flags}")
+
+    def new_fd(self):
+        self.next_descriptor += 1
+        return self.next_descriptor
+
+    # Memory
+
+    def reserve(self, bytes):
+        if self.injected("reserve"):
+            return 0
+        address = self.next_address
+        self.next_address += (bytes + PAGE - 1) // PAGE * PAGE + (1 << 30)  # a gap: overruns hit nothing
+        self.reserved[address] = bytes
+        return address
+
+    def release(self, address, bytes):
+        self.on_access("release", address, bytes)
+        if self.reserved.pop(address, None) != bytes:
+            raise AccessDenied(f"release of {address:#x}+{bytes:#x}, which was not reserved so")
+        self.registered = [r for r in self.registered if not address <= r[0] < address + bytes]
+        for place in [p for p in self.pages if address <= p < address + bytes]:
+            del self.pages[place]
+
+    def page_for(self, address, write):
+        """The page of an access, after the faults it takes."""
+        place = address // PAGE * PAGE
+        for _ in range(TRIES):
+            if place in self.forbidden or not any(a <= place < a + n for a, n in self.reserved.items()):
+                raise AccessDenied(f"access to {address:#x}")
+            page = self.pages.get(place)
+            if page is None and not any(a <= place < b for a, b in self.registered):
+                page = self.pages[place] = Page()
+            if page is None:
+                self.on_fault(address, self.FAULT_WRITE if write else 0)
+            elif page.poisoned:
+                raise BusError(f"access to {address:#x}")
+            elif write and page.protected:
+                self.on_fault(address, self.FAULT_WRITE | self.FAULT_PROTECTED)
+            else:
+                return page
+        raise UnservedFault(f"fault at {address:#x}: served {TRIES} times and still not there")
+
+    def read_memory(self, address, length):
+        found = bytearray()
+        while length:
+            at = address % PAGE
+            n = min(length, PAGE - at)
+            found += self.page_for(address, False).data[at : at + n]
+            address, length = address + n, length - n
+        return bytes(found)
+
+    def write_memory(self, address, data):
+        while data:
+            at = address % PAGE
+            n = min(len(data), PAGE - at)
+            self.page_for(address, True).data[at : at + n] = data[:n]
+            address, data = address + n, data[n:]
+
+    def same_filled(self, address, bytes):
+        data = self.read_memory(address, bytes)
+        return data == data[:8] * (bytes // 8)
+
+    def first_word(self, address):
+        return int.from_bytes(self.read_memory(address, 8), "little")
+
+    def fill(self, address, bytes, value):
+        self.write_memory(address, value.to_bytes(8, "little") * (bytes // 8))
+
+    def copy(self, to, source, bytes):
+        self.on_access("copy", to, source, bytes)
+        self.write_memory(to, self.read_memory(source, bytes))
+
+    def touch(self, address, bytes):
+        for place in pages_of(address, bytes):
+            self.on_access("touch", place)
+            self.page_for(place, False)
+
+    # userfaultfd
+
+    def mmu_open(self):
+        return self.injected("mmu_open") or self.new_fd()
+
+    def mmu_kernel_faults(self):
+        return self.kernel_faults
+
+    def mmu_handshake(self, fd, refuse):
+        return self.injected("mmu_handshake") or self.features & ~refuse
+
+    def mmu_register(self, fd, address, bytes, missing):
+        if error := self.injected("mmu_register"):
+            return error
+        if missing:
+            self.registered.append((address, address + bytes))
+        return 0
+
+    def mmu_next(self, fd, fault):
+        self.on_access("mmu_next", fd)
+        if not self.faults:
+            return 0
+        fault.address, fault.flags = self.faults.pop(0)
+        return 1
+
+    def stopper(self):
+        return self.new_fd()
+
+    def stopper_set(self, fd):
+        self.on_access("stopper_set", fd)
+        self.stopped.add(fd)
+
+    def mmu_waiter(self, fd, stopper):
+        waiter = self.new_fd()
+        self.waiters[waiter] = stopper
+        return waiter
+
+    def mmu_wait(self, waiter):
+        self.on_access("mmu_wait", waiter)
+        while not self.faults and self.waiters[waiter] not in self.stopped:
+            self.on_block("mmu_wait", waiter)
+
+    def mmu_wake(self, fd, address, bytes):
+        self.on_access("mmu_wake", address, bytes)
+        return 0
+
+    def mmu_zero(self, fd, address, bytes):
+        self.on_access("mmu_zero", address, bytes)
+        if error := self.injected("mmu_zero"):
+            return error
+        for place in pages_of(address, bytes):
+            self.pages.setdefault(place, Page())
+        return 0
+
+    def mmu_copy(self, fd, to, source, bytes, protect):
+        """Stops at the first page in the way; those before it stay, as in the kernel."""
+        self.on_access("mmu_copy", to, source, bytes, protect)
+        if error := self.injected("mmu_copy"):
+            return error
+        for done in range(0, bytes, PAGE):
+            if to + done in self.pages:
+                return -errno.EEXIST
+            self.pages[to + done] = Page(self.read_memory(source + done, PAGE), bool(protect))
+        return 0
+
+    def mmu_move(self, fd, to, source, bytes):
+        self.on_access("mmu_move", to, source, bytes)
+        if error := self.injected("mmu_move"):
+            return error
+        offsets = range(0, bytes, PAGE)
+        if any(to + n in self.pages for n in offsets):
+            return -errno.EEXIST
+        for n in offsets:
+            if page := self.pages.pop(source + n, None):
+                page.protected = False
+                self.pages[to + n] = page
+        return 0
+
+    def mmu_protect(self, fd, address, bytes, protect):
+        """Of the pages that are there; missing ones take no protection."""
+        self.on_access("mmu_protect", address, bytes, protect)
+        for place in pages_of(address, bytes):
+            if page := self.pages.get(place):
+                page.protected = bool(protect)
+        return self.injected("mmu_protect")
+
+    def mmu_drop(self, address, bytes):
+        self.on_access("mmu_drop", address, bytes)
+        for place in pages_of(address, bytes):
+            self.pages.pop(place, None)
+        return 0
+
+    def mmu_populate(self, address, bytes):
+        self.on_access("mmu_populate", address, bytes)
+        if error := self.injected("mmu_populate"):
+            return error
+        for place in pages_of(address, bytes):
+            self.page_for(place, True)
+        return 0
+
+    def mmu_poison(self, fd, address, bytes):
+        self.on_access("mmu_poison", address, bytes)
+        if not self.features & self.MMU_POISON:
+            return -errno.ENOSYS
+        for place in pages_of(address, bytes):
+            if place in self.pages:
+                return -errno.EEXIST
+            self.pages[place] = Page()
+            self.pages[place].poisoned = True
+        return 0
+
+    def mmu_forbid(self, address, bytes):
+        self.on_access("mmu_forbid", address, bytes)
+        self.forbidden.update(pages_of(address, bytes))
+        return 0
+
+
+class User:
+    """The program whose memory is paged: its reads and writes, byte by byte as it sees them."""
+
+    def __init__(self, seam, on_fault=None):
+        self.seam = seam
+        if on_fault:
+            seam.on_fault = on_fault
+
+    def read(self, address, length):
+        self.seam.on_access("user_read", address, length)
+        return self.seam.read_memory(address, length)
+
+    def write(self, address, data):
+        self.seam.on_access("user_write", address, data)
+        self.seam.write_memory(address, data)

@@ -1,0 +1,322 @@
+"""The benchmark's own checks: its figures are looked at by ``make bench``, here only that they can be trusted."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from hotswap.bench import cgroup, data, picture, report, runner, systems, workloads
+from hotswap.bench.command import bench
+from hotswap.bench.plan import MIB, SYSTEMS, WORKLOADS, BenchError, Row, Settings, choose
+from hotswap.bench.progress import Progress
+
+ROWS = [
+    Row("disk", "direct-seq", "GB/s", 1.2, True),
+    Row("W1 seq read", "hotswap", "GB/s", 0.9, True, samples=[0.8, 0.9, 1.0]),
+    Row("W1 seq read", "kernel-file", "GB/s", 0.3, True, samples=[0.3]),
+    Row("W4 sort", "hotswap", "s", 10.0, True, peak_rss=1 << 29, samples=[10.0]),
+    Row("W4 sort", "kernel-file", "s", 25.0, True),
+    Row("W4 sort", "kernel-zram", "s", None, None, note="killed by the kernel's OOM"),
+]
+
+
+def settings(scratch: Path, **more: object) -> Settings:
+    return Settings(size=8 * MIB, limit=4 * MIB, repeat=1, seconds=0.05, scratch=scratch, **more)  # type: ignore[arg-type]
+
+
+def quiet() -> Progress:
+    return Progress(Console(file=io.StringIO()))
+
+
+# --- rows, ratios, tables
+
+
+def test_a_row_has_the_named_keys_and_extras_only_where_there_is_something_to_say() -> None:
+    plain, full, nothing = (row.as_json() for row in (ROWS[0], ROWS[3], ROWS[5]))
+    assert list(plain) == ["workload", "system", "unit", "value", "verified"]
+    assert set(full) - set(plain) == {"peak_rss", "spread", "samples"}
+    assert nothing["value"] is None and nothing["verified"] is None and nothing["note"]
+    assert json.loads(report.to_json(ROWS)) == [row.as_json() for row in ROWS]
+
+
+def test_a_ratio_above_one_means_better_for_rates_and_for_seconds() -> None:
+    assert report.ratio(ROWS, "W1 seq read", "kernel-file") == pytest.approx(3.0)
+    assert report.ratio(ROWS, "W4 sort", "kernel-file") == pytest.approx(2.5)
+    assert report.ratio(ROWS, "W4 sort", "kernel-zram") is None
+    assert report.ratio(ROWS, "W4 sort", "memmap") is None
+
+
+def test_the_ratios_come_before_the_figures() -> None:
+    console = Console(width=140, record=True, file=io.StringIO())
+    report.show(ROWS, console)
+    text = console.export_text()
+    assert text.index("3x") < text.index("2.5x") < text.index("0.9 GB/s") < text.index("killed by the kernel's OOM")
+    assert "reached  W1 seq read: 3 of at least 3 times kernel-file" in text
+
+
+def test_a_wrong_result_or_no_result_of_hotswap_fails_the_run() -> None:
+    assert not runner.failed(ROWS)
+    assert runner.failed([*ROWS, Row("W2 random", "memmap", "touches/s", 1.0, False)])
+    assert runner.failed([*ROWS, Row("W2 random", "hotswap", "touches/s", None, None, note="ImportError")])
+
+
+def test_without_matplotlib_there_is_a_sentence_instead_of_a_picture(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert "matplotlib is not installed" in picture.draw(ROWS, settings(tmp_path), tmp_path / "a.png")
+    assert not (tmp_path / "a.png").exists()
+
+
+# --- names and sizes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["W9"], "there is no workload 'W9'; choose from W1, W2, W3, W4."),
+        (["--only", "W1,nope"], "there is no workload 'nope'; choose from W1, W2, W3, W4."),
+        (["--systems", "ram,disk"], f"there is no system 'disk'; choose from {', '.join(SYSTEMS)}."),
+        (["--data", "odd"], "there is no data 'odd'; choose from random, smooth."),
+        (["--size", "1K"], "--size 1024 bytes is too small"),
+        (["--limit", "lots"], "--limit 'lots' is not a size"),
+        (["--scratch", "/nonexistent"], "the scratch directory /nonexistent does not exist"),
+        (["--size", "4096T"], "give another directory with --scratch or a smaller --size."),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_sentence(arguments: list[str], said: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(bench, [*arguments, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert said in result.stderr and result.stdout == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_come_in_the_order_of_the_table_in_any_case_and_by_alias() -> None:
+    assert choose(["w3,W1", "sort"], tuple(WORKLOADS), "workload") == ("W1", "W3", "W4")
+    assert choose([], tuple(WORKLOADS), "workload") == tuple(WORKLOADS)
+
+
+# --- runs
+
+
+def test_a_tiny_run_gives_json_alone_on_standard_output_and_the_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)  # a cgroup of 8 MiB takes a memmap many seconds
+    monkeypatch.setattr("hotswap.bench.disk._SECONDS", 0.1)
+    out, scratch = tmp_path / "out", tmp_path / "scratch"
+    scratch.mkdir()
+    arguments = ["W1", "--only", "W2", "--systems", "ram,memmap,kernel-file", "--json"]
+    arguments += ["--size", "16M", "--limit", "8M", "--repeat", "1", "--seconds", "0.1"]
+    result = CliRunner().invoke(bench, [*arguments, "--scratch", str(scratch), "--out", str(out)])
+    assert result.exit_code == 0, result.stderr
+    rows = json.loads(result.stdout)
+    assert rows == json.loads((out / "bench.json").read_text())
+    assert {"workload", "system", "unit", "value", "verified"} <= set(rows[0])
+    measured = [r for r in rows if r["system"] in ("ram", "memmap")]
+    assert [(r["workload"], r["system"]) for r in measured] == [
+        (name, system)
+        for names in (("W1 seq write", "W1 seq read"), ("W2 random",))
+        for system in ("ram", "memmap")
+        for name in names
+    ]
+    assert all(r["value"] > 0 and r["verified"] is True and r["peak_rss"] > 16 * MIB for r in measured)
+    assert all("not held to the limit" in r["note"] for r in measured if r["system"] == "memmap")
+    assert all(r["value"] is None and "need root" in r["note"] for r in rows if r["system"] == "kernel-file")
+    assert json.loads((out / "settings.json").read_text())["size"] == 16 * MIB
+    assert list(scratch.iterdir()) == []
+    pytest.importorskip("matplotlib")
+    assert (out / "bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("workload", list(WORKLOADS))
+def test_one_flipped_bit_in_the_childs_array_is_caught(workload: str, tmp_path: Path) -> None:
+    right = runner.step(settings(tmp_path), workload, "ram", quiet())
+    wrong = runner.step(settings(tmp_path, corrupt=True), workload, "ram", quiet())
+    assert [r.verified for r in right] == [True] * len(right) and not runner.failed(right)
+    assert [r.verified for r in wrong] == [False] * len(wrong) and runner.failed(wrong)
+    assert all(r.note.startswith("WRONG: ") for r in wrong)
+
+
+def test_a_child_that_dies_gives_a_row_and_not_an_exception(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    (row,) = runner.step(settings(tmp_path), "W2", "hotswap", quiet())
+    assert (row.value, row.verified, row.note) == (None, None, "ended with status 1")
+    assert runner.failed([row])
+
+
+def test_a_child_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(runner, "give_up_after", lambda seconds: 0.5)
+    (row,) = runner.step(Settings(8 * MIB, 4 * MIB, seconds=60, scratch=tmp_path), "W3", "ram", quiet())
+    assert row.value is None and row.note == "gave up after 0 s"
+
+
+def test_a_terminated_run_says_so_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    command = ["W4", "--systems", "ram", "--size", "256M", "--repeat", "50", "--json", "--scratch"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hotswap.bench", *command, str(scratch), "--out", str(tmp_path / "out")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(runner.__file__).parents[2])},
+    )
+    try:
+        assert process.stderr is not None
+        while "[1/2]" not in process.stderr.readline():
+            assert process.poll() is None
+        time.sleep(0.5)  # the child is at work
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 130 and "interrupted" in err
+    assert [r["workload"] for r in json.loads(out)] == ["disk"] * 3
+    assert list(scratch.iterdir()) == []
+
+
+# --- the data and the checks
+
+
+@pytest.mark.parametrize("kind", data.KINDS)
+def test_every_page_differs_from_every_other_and_every_word_is_a_finite_float(kind: str) -> None:
+    words = np.empty(2 * data.CHUNK_WORDS, dtype=np.uint64)
+    data.Pattern(kind, 1).fill(words)
+    assert len(np.unique(words.reshape(-1, 512), axis=0)) == 512
+    assert np.isfinite(words.view(np.float32)).all()
+
+
+def test_exchanged_pages_and_a_lost_touch_are_seen() -> None:
+    pattern, words = data.Pattern("random", 1), np.empty(data.CHUNK_WORDS, dtype=np.uint64)
+    pattern.fill(words)
+    assert workloads.compare(words, pattern, None) is None
+    counts = np.zeros(256, dtype=np.uint32)
+    loop = workloads._TouchLoop(words, counts, data.zipf(256, 1))
+    loop.run(0.01)
+    loop.settle()
+    assert counts.any() and workloads.compare(words, pattern, counts) is None
+    counts[7] += 1
+    assert "page 7" in str(workloads.compare(words, pattern, counts))
+    pattern.fill(words)
+    pages = words.reshape(-1, 512)
+    pages[[3, 5]] = pages[[5, 3]]
+    assert "page 3" in str(workloads.compare(words, pattern, None))
+
+
+def test_a_sorted_array_with_a_value_replaced_or_out_of_order_is_seen() -> None:
+    pattern, words = data.Pattern("random", 1), np.empty(2 * data.CHUNK_WORDS, dtype=np.uint64)
+    pattern.fill(words)
+    expected = workloads._multiset(pattern, words.nbytes)
+    floats = words.view(np.float32)
+    floats.sort()
+    assert workloads.compare_sorted(words, expected) is None
+    floats[1000] = floats[1001]
+    assert "does not hold the values" in str(workloads.compare_sorted(words, expected))
+    floats[-1] = 0
+    assert "out of order" in str(workloads.compare_sorted(words, expected))
+
+
+def test_touches_are_the_same_for_every_system_and_zipf_has_a_hot_set() -> None:
+    for source in (data.uniform, data.zipf):
+        assert (source(1000, 5)(500) == source(1000, 5)(500)).all()
+    hits = np.bincount(data.zipf(1000, 5)(20_000), minlength=1000)
+    assert np.sort(hits)[-100:].sum() > 10_000 > np.sort(np.bincount(data.uniform(1000, 5)(20_000)))[-100:].sum()
+
+
+def test_hotswap_is_used_by_its_fixed_names_and_its_area_is_switched_off(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert set(systems.FOLIO) == set(WORKLOADS)
+    calls: list[object] = []
+
+    class Space:
+        def __init__(self, **limits: str):
+            calls.append(limits)
+
+        def empty(self, shape: tuple[int, ...], dtype: str) -> data.Floats:
+            return np.empty(shape, dtype)
+
+    monkeypatch.setitem(
+        sys.modules,
+        "hotswap",
+        SimpleNamespace(
+            swapon=lambda path, size: calls.append((path, size)), swapoff=lambda path: calls.append(path), Space=Space
+        ),
+    )
+    systems.prepare("hotswap")
+    with systems.opened("hotswap", "W2", settings(tmp_path)) as memory:
+        assert workloads.run("W2", memory, settings(tmp_path), lambda measure, value: None) is None
+    area = str(tmp_path / "bench.swap")
+    assert calls == [(area, f"{18 << 10}K"), {"limit": f"{4 << 10}K", "folio": "4K"}, area]
+
+
+# --- cgroups, on a tree that is only files
+
+V1 = "32 31 0:29 / /cg/cpu rw - cgroup cgroup rw,cpu\n35 31 0:32 {root} /cg/memory rw - cgroup cgroup rw,memory\n"
+V2 = "38 31 0:38 {root} /cg rw shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
+
+
+def test_version_1_is_found_below_the_own_cgroup(tmp_path: Path) -> None:
+    own = tmp_path / "cg/memory/job/7"
+    own.mkdir(parents=True)
+    both = V1.format(root="/") + V2.format(root="/")
+    assert cgroup.find(both, "4:memory:/job/7\n0::/\n", tmp_path) == cgroup.Hierarchy(1, own)
+    container = cgroup.find(V1.format(root="/docker/a"), "4:memory:/docker/a/job/7\n", tmp_path)
+    assert container == cgroup.Hierarchy(1, own)
+    assert cgroup.find(both, "4:memory:/elsewhere\n", tmp_path).parent == tmp_path / "cg/memory"
+
+
+def test_version_2_is_found_at_the_nearest_ancestor_that_hands_the_controller_on(tmp_path: Path) -> None:
+    own = tmp_path / "cg/user.slice/session"
+    own.mkdir(parents=True)
+    for at, controllers in ((own, ""), (own.parent, "cpu memory"), (tmp_path / "cg", "memory")):
+        (at / "cgroup.subtree_control").write_text(controllers)
+    found = cgroup.find(V2.format(root="/"), "0::/user.slice/session\n", tmp_path)
+    assert found == cgroup.Hierarchy(2, own.parent)
+    for at in (own.parent, tmp_path / "cg"):
+        (at / "cgroup.subtree_control").write_text("cpu")
+    with pytest.raises(BenchError, match="hands on the memory controller"):
+        cgroup.find(V2.format(root="/"), "0::/user.slice/session\n", tmp_path)
+    with pytest.raises(BenchError, match="no memory cgroup is mounted"):
+        cgroup.find("", "0::/\n", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("version", "swap", "files"),
+    [
+        (1, True, {"memory.limit_in_bytes": "4096", "memory.swappiness": "100", "memory.oom_control": "0"}),
+        (1, False, {"memory.limit_in_bytes": "4096", "memory.swappiness": "0", "memory.oom_control": "0"}),
+        (2, True, {"memory.max": "4096", "memory.swap.max": "max"}),
+        (2, False, {"memory.max": "4096", "memory.swap.max": "0"}),
+    ],
+)
+def test_a_cage_sets_the_limit_in_the_words_of_its_version(
+    version: int, swap: bool, files: dict[str, str], tmp_path: Path
+) -> None:
+    cage = cgroup.Cage(cgroup.Hierarchy(version, tmp_path), 4096, swap)
+    cage.remove()  # nothing was made
+    cage.make()
+    cage.admit(123)
+    found = {f.name: f.read_text() for f in cage.path.iterdir()}
+    assert found == files | {"cgroup.procs": "123"}
+    counter = cage.path / ("memory.oom_control" if version == 1 else "memory.events")
+    counter.write_text("under_oom 0\noom_kill 2\n")
+    assert cage.oom_kills() == 2
+    with pytest.raises(BenchError, match="could not be removed"):
+        cage.remove(patience=0)
+    for file in cage.path.iterdir():
+        file.unlink()
+    cage.remove()
+    assert not cage.path.exists()
