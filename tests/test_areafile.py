@@ -328,6 +328,19 @@ with areafile.open_area("a", size="512K") as area: print(area.label, os.path.get
     assert "no space left on the device" in lines[0] and lines[1] == f"old {512 << 10}"
 
 
+def test_an_area_whose_growing_is_interrupted_stays_as_it_was(area, monkeypatch):
+    def interrupt(done, total):
+        if done > MIB:  # beyond the old end
+            raise KeyboardInterrupt
+
+    no_fallocate(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        format_area(area, 3 * MIB, label="new", progress=interrupt)
+    assert os.path.getsize(area) == MIB
+    with open_area(area, size=MIB) as opened:
+        assert opened.label == "scratch"
+
+
 def test_a_file_size_limit_is_one_sentence_and_leaves_no_file(path):
     def limited():
         resource.setrlimit(resource.RLIMIT_FSIZE, (MIB // 2, MIB // 2))

@@ -296,7 +296,7 @@ def test_version_2_is_found_at_the_nearest_ancestor_that_hands_the_controller_on
 @pytest.mark.parametrize(
     ("version", "swap", "files"),
     [
-        (1, True, {"memory.limit_in_bytes": "4096", "memory.swappiness": "100", "memory.oom_control": "0"}),
+        (1, True, {"memory.limit_in_bytes": "4096", "memory.swappiness": "60", "memory.oom_control": "0"}),
         (1, False, {"memory.limit_in_bytes": "4096", "memory.swappiness": "0", "memory.oom_control": "0"}),
         (2, True, {"memory.max": "4096", "memory.swap.max": "max"}),
         (2, False, {"memory.max": "4096", "memory.swap.max": "0"}),

@@ -31,5 +31,9 @@ class OutOfSwap(HotswapError, MemoryError):
     """The resident limit and all areas together cannot hold what was asked for."""
 
 
+class DtypeError(HotswapError, TypeError):
+    """A dtype that holds Python objects: their references would be swapped out with the interpreter none the wiser."""
+
+
 class SpaceError(HotswapError, ValueError):
     """A ``Space`` was asked for something it does not do (object arrays, a closed space, a foreign array)."""

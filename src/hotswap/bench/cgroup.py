@@ -73,7 +73,7 @@ class Cage:
         self.path.mkdir(exist_ok=True)
         if self._version == 1:
             self._write("memory.limit_in_bytes", str(self._limit))
-            self._write("memory.swappiness", "100" if self._swap else "0")
+            self._write("memory.swappiness", "60" if self._swap else "0")  # 60 is the kernel's own default
             self._write("memory.oom_control", "0", must=False)  # else a parent that disables the OOM killer hangs us
         else:
             self._write("memory.max", str(self._limit))

@@ -35,19 +35,23 @@ def draw(rows: Sequence[Row], settings: Settings, path: Path) -> str:
         bars = axes.barh(
             [r.system for r in found], values, color=[_OURS if r.system == "hotswap" else _PEER for r in found]
         )
-        labels = [figure(r.value) + (" WRONG" if r.verified is False else "") if r.value else "none" for r in found]
+        labels = [figure(r.value) + (" WRONG" if r.verified is False else "") if r.value else "" for r in found]
         axes.bar_label(bars, labels, padding=3, fontsize=8)
+        for at, row in enumerate(found):
+            if not row.value:
+                axes.text(0.005, at, "none", transform=axes.get_yaxis_transform(), va="center", fontsize=8)
         axes.invert_yaxis()
         axes.set_title(
             f"{measure}, {found[0].unit}, {'less' if found[0].unit == 's' else 'more'} is better",
             loc="left",
             fontsize=9,
         )
-        least = min(v for v in values if v)
-        if max(values) / least > _WIDE:
+        least, most = min(v for v in values if v), max(values)
+        if most / least > _WIDE:
             axes.set_xscale("log")
-            axes.set_xlim(left=least / 2)
-        axes.margins(x=0.12)
+            axes.set_xlim(least / 2, most * (2 * most / least) ** 0.15)  # room for the last figure
+        else:
+            axes.set_xlim(0, most * 1.15)
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
     drawing.savefig(path, dpi=130)

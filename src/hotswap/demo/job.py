@@ -22,7 +22,7 @@ only blocks of a few hundred KiB a thread. Every page is checked when it is read
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
@@ -54,7 +54,7 @@ class Work:
     def array(self, name: str, size: int, dtype: DTypeLike) -> PageSums:
         return PageSums(self.make, self.ledger, name, size, dtype)
 
-    def phase(self, name: str, total: int, tasks: list[Callable[[], T]]) -> list[T]:
+    def phase(self, name: str, total: int, tasks: Sequence[Callable[[], T]]) -> list[T]:
         """Runs ``tasks`` on the threads, the first ones first; their results in order. The first failure stops all."""
         self.progress.begin(name, total)
         with ThreadPoolExecutor(self.threads, thread_name_prefix="demo-job") as pool:
@@ -193,7 +193,7 @@ def digest(index: Index, work: Work) -> str:
     def block_hash(array: PageSums, start: int, stop: int) -> bytes:
         block = array.read(start, stop)
         work.progress.tick(stop - start)
-        return hashlib.blake2b(block.astype(block.dtype.newbyteorder("<"), copy=False), digest_size=32).digest()
+        return hashlib.blake2b(block.astype(block.dtype.newbyteorder("<"), copy=False).data, digest_size=32).digest()
 
     arrays = index.arrays()
     tasks = [partial(block_hash, array, *span) for array in arrays for span in spans(array.size, 2 * BLOCK)]

@@ -52,6 +52,11 @@ def swap_off_wait(type: cython.int, timeout_us: cython.long) -> int:
     return result
 
 
+def swap_off_reap(type: cython.int):
+    """After DONE and once the outcome was read: the row may be taken again."""
+    swapon.area_release_row(type)
+
+
 def swap_off_cancel(type: cython.int):
     swapoff.swapoff_cancel(type)
 

@@ -49,7 +49,7 @@ from cython.cimports.hotswap.engine.mm import (
 )
 from cython.cimports.hotswap.engine.reclaim import charge_now, lru_insert, shrink
 from cython.cimports.hotswap.engine.swap_map import swap_alloc, swap_free, swap_inuse
-from cython.cimports.hotswap.engine.swapon import area_teardown
+from cython.cimports.hotswap.engine.swapon import area_free_tables
 from cython.cimports.libc.errno import EBUSY, EINTR, EIO, ENOMEM, ENOSPC
 from cython.cimports.libc.stdint import uint64_t
 
@@ -96,7 +96,7 @@ def swapoff_main(type):
         arch.store_release(cython.address(job.state), OFF_FAILED)
     else:
         guard_retire(type)
-        area_teardown(type)
+        area_free_tables(type)
         arch.store_release(cython.address(job.state), OFF_DONE)
     arch.event_wake(cython.address(job.changed))
 

@@ -6,7 +6,7 @@ taken. Whoever waits for room is told.
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.area import BUCKETS, NIL, area_activate, area_at, area_take_row
+from cython.cimports.hotswap.engine.area import BUCKETS, NIL, SWP_USED, area_activate, area_at, area_take_row
 from cython.cimports.hotswap.engine.cluster import clusters_setup
 from cython.cimports.hotswap.engine.guard.contract import guard_publish
 from cython.cimports.hotswap.engine.mm import MM_NIL, mm_at, mmlist_hold_next
@@ -55,7 +55,13 @@ def area_publish(type):
 
 
 def area_teardown(type):
-    """Swapoff's end, or a swapon given up before publish: nobody is inside and nobody can come. Frees tables and row."""
+    """A swapon given up before publish, or an area that nobody can enter any more: frees tables and row."""
+    area_free_tables(type)
+    area_release_row(type)
+
+
+def area_free_tables(type):
+    """Swapoff's end: nobody is inside and nobody can come. The row stays, so that its outcome can be asked for."""
     area = area_at(type)
     poison: cython.bint = arch.DEBUG
     map_free(area, poison)
@@ -63,4 +69,10 @@ def area_teardown(type):
     area.buckets = cython.NULL
     area.fd = -1
     area.slots = 0
-    arch.store_release(cython.address(area.flags), 0)
+    area.usable = 0
+    arch.store(cython.address(area.flags), SWP_USED)
+
+
+def area_release_row(type):
+    """The row may be another area's."""
+    arch.store_release(cython.address(area_at(type).flags), 0)

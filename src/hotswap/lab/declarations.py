@@ -37,6 +37,7 @@ class Declarations:
     """What one .pxd says. Names of cimports map to (module, name), a module's own to (module, None)."""
 
     path: Path
+    text: str = ""
     cimports: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     constants: dict[str, str | None] = field(default_factory=dict)  # None: one more than the one before it
     structs: dict[str, dict[str, Type]] = field(default_factory=dict)
@@ -52,7 +53,8 @@ class NotUnderstood(Exception):
 
 
 _DECLARATOR = r'(?P<stars>[*\s]*)(?P<name>\w+)\s*(?P<c>"[^"]*")?\s*(?P<sizes>(?:\[[^]]*\]\s*)*)'
-_TYPE = r"(?:const\s+)?(?P<base>(?:(?:unsigned|signed|long|short|struct)\s+)*[\w.]+)"
+_NUMBER = r"(?:(?:unsigned|long|short)\s+)*(?:char|short|int|long)|unsigned"
+_TYPE = rf"(?:const\s+)?(?:struct\s+)?(?P<base>(?:{_NUMBER}|[\w.]+)(?=[\s*]))"
 _VARIABLE = re.compile(rf"{_TYPE}\s*{_DECLARATOR}$")
 _FUNCTION = re.compile(rf'{_TYPE}(?P<stars>[*\s]+)(?P<name>\w+)\s*(?P<c>"[^"]*")?\s*\((?P<arguments>.*)\)(?P<tail>[\w\s?*+-]*)$')
 _CALLBACK = re.compile(r'ctypedef\s+.*\(\s*\*\s*(\w+)\s*(?:"[^"]*")?\s*\)\s*\(.*\).*$')
@@ -78,7 +80,7 @@ def _read(path: Path, changed: int) -> Declarations:
 
 
 def parse(text: str, path: Path = Path("<text>")) -> Declarations:
-    found = Declarations(path)
+    found = Declarations(path, text)
     blocks: list[tuple[int, str, str]] = []  # (indent, what, name) around the line
     for number, line in _logical_lines(text):
         indent = len(line) - len(line.lstrip())
@@ -180,13 +182,12 @@ def _variables(text: str, found: Declarations) -> dict[str, Type]:
     match = _VARIABLE.match(first)
     if not match:
         raise NotUnderstood(f"{text!r}")
-    base = re.sub(r"^struct\s+", "", match["base"])
     result = {}
     for declarator in [match, *(re.fullmatch(_DECLARATOR, part) for part in others)]:
         if not declarator:
             raise NotUnderstood(f"{text!r}")
         sizes = tuple(re.findall(r"\[([^]]*)\]", declarator["sizes"]))
-        result[declarator["name"]] = Type(base, declarator["stars"].count("*"), sizes)
+        result[declarator["name"]] = Type(match["base"], declarator["stars"].count("*"), sizes)
     return result
 
 
