@@ -90,7 +90,7 @@ def open_area(path: Path, *, size: int | str | None = None, progress: Progress |
 
     ``size`` of an existing area must be its own (in whole pages) or None. ``progress`` is called while formatting.
     """
-    name = _absolute(path)
+    name = absolute(path)
     wanted = None if size is None else _whole_pages(name, parse_size(size))
     with _sentences(name):
         opened = _open_existing(name)
@@ -122,7 +122,7 @@ def format_area(
     blocks are allocated. The kernel's own swapon takes ``badpages`` on devices only (``read_swap_header``,
     mm/swapfile.c); hotswap on files too.
     """
-    name = _absolute(path)
+    name = absolute(path)
     wanted = None if size is None else _whole_pages(name, parse_size(size))
     ident = _uuid(uuid)
     bad = tuple(badpages)
@@ -471,7 +471,7 @@ def _mapped(fd: int, size: int) -> int:
 # --- arguments, errors and undoing -----------------------------------------------------------------------------------
 
 
-def _absolute(path: Path) -> str:
+def absolute(path: Path) -> str:
     """``path`` from the root, its directories resolved and its last part left as it is (a link there is refused)."""
     text = os.fspath(path)
     if not isinstance(text, str) or not text or "\0" in text:

@@ -148,7 +148,7 @@ def swaps() -> list[Swap]:
 
 
 def _find(name: str) -> _Area:
-    wanted = os.path.abspath(name)
+    wanted = areafile.absolute(Path(name))
     with _lock:
         for area in _areas.values():
             if area.file.path in (name, wanted):

@@ -7,11 +7,11 @@ when every byte was right, else a sentence saying what was wrong. Filling, choos
   Each read pass is checked by the exact sum of every chunk, the last round by comparing every word.
 * W2, W3: ``words[index] += 1`` with ``BATCH`` indices, a word of a chosen page each: NumPy reads the words, adds, and
   writes them back, so a page that is not in memory is first read and then written, as by most programs. (With
-  ``numpy.add.at`` each touch is one instruction and so a write fault only; numpy.memmap then does 300 times as many,
-  as the kernel's readaround for mappings stops. Two faults a touch is the harder test for hotswap too.) A page that
-  is drawn twice in a batch is touched twice and incremented once. The rate counts the time inside the batches only. A
-  fifth of the time goes before as a warm-up that is not counted, but checked. Afterwards every word of every page is
-  compared with the pattern plus the increments that the page got.
+  ``numpy.add.at`` each touch is one instruction and so a write fault only: numpy.memmap then did 27,000 touches/s
+  instead of 96 in a trial, presumably as the kernel stops its readaround; so compare no rates across the two.) A page
+  that is drawn twice in a batch is touched twice and incremented once. The rate counts the time inside the batches
+  only. A fifth of the time goes before as a warm-up that is not counted, but checked. Afterwards every word of every
+  page is compared with the pattern plus the increments that the page got.
 * W4: ``ndarray.sort()`` in place of half the size; checked to be in order and to hold the same values as were put in.
 """
 

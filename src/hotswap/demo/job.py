@@ -38,18 +38,30 @@ from .progress import Progress, Stopped
 T = TypeVar("T")
 
 GRAM = 8  # bytes of an n-gram
-BLOCK = 32768  # elements a thread works on at once
-TASK = 8 * BLOCK  # elements of a task of a sequential phase
+BLOCK = 16384  # elements a thread works on at once
+TASK = 16 * BLOCK  # elements of a task of a sequential phase
 
 
 @dataclass
 class Work:
-    """What a job works with: memory, threads, and whom it reports to."""
+    """What a job works with: memory, threads, and whom it reports to.
+
+    The threads stay the same from phase to phase and from job to job: each has a heap of its own, and new ones would
+    leave theirs behind, a few MiB at a time.
+    """
 
     make: Make
     threads: int = 4
     progress: Progress = field(default_factory=Progress)
     ledger: Ledger = field(default_factory=Ledger)
+    pool: ThreadPoolExecutor = field(default=None)  # type: ignore[assignment]  # set below
+
+    def __post_init__(self) -> None:
+        self.pool = self.pool or ThreadPoolExecutor(self.threads, thread_name_prefix="demo-job")
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self.pool.shutdown()
 
     def array(self, name: str, size: int, dtype: DTypeLike) -> PageSums:
         return PageSums(self.make, self.ledger, name, size, dtype)
@@ -57,12 +69,13 @@ class Work:
     def phase(self, name: str, total: int, tasks: Sequence[Callable[[], T]]) -> list[T]:
         """Runs ``tasks`` on the threads, the first ones first; their results in order. The first failure stops all."""
         self.progress.begin(name, total)
-        with ThreadPoolExecutor(self.threads, thread_name_prefix="demo-job") as pool:
-            futures = [pool.submit(task) for task in tasks]
-            _, unfinished = wait(futures, return_when=FIRST_EXCEPTION)
-            if unfinished:
-                self.progress.stop()
-                pool.shutdown(cancel_futures=True)
+        futures = [self.pool.submit(task) for task in tasks]
+        _, unfinished = wait(futures, return_when=FIRST_EXCEPTION)
+        if unfinished:
+            self.progress.stop()
+            for future in unfinished:
+                future.cancel()
+            wait(futures)
         failures = [error for f in futures if not f.cancelled() and (error := f.exception())]
         for error in sorted(failures, key=lambda error: isinstance(error, Stopped)):
             raise error
@@ -196,7 +209,7 @@ def digest(index: Index, work: Work) -> str:
         return hashlib.blake2b(block.astype(block.dtype.newbyteorder("<"), copy=False).data, digest_size=32).digest()
 
     arrays = index.arrays()
-    tasks = [partial(block_hash, array, *span) for array in arrays for span in spans(array.size, 2 * BLOCK)]
+    tasks = [partial(block_hash, array, *span) for array in arrays for span in spans(array.size, 4 * BLOCK)]
     whole = hashlib.blake2b(repr([(array.name, array.size) for array in arrays]).encode(), digest_size=32)
     for part in work.phase("digest", sum(array.size for array in arrays), tasks):
         whole.update(part)

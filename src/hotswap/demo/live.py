@@ -19,10 +19,9 @@ from ..sizes import PAGE, format_size
 from .run import Run
 from .verdict import MEGABYTE
 
-_BAR = 34  # columns
 _WINDOW = 2.0  # seconds over which rates are taken
 _RATES = (  # what it is called, the counter, what a unit is worth, how it is shown
-    ("major faults", "faults_major", 1, "{:,.0f}/s"),
+    ("major", "faults_major", 1, "{:,.0f}/s"),
     ("minor", "faults_minor", 1, "{:,.0f}/s"),
     ("zero", "faults_zero", 1, "{:,.0f}/s"),
     ("in", "pages_in", PAGE / MEGABYTE, "{:,.0f} MB/s"),
@@ -36,6 +35,7 @@ class View:
 
     def __init__(self, run: Run, console: Console) -> None:
         self.run, self.console = run, console
+        self.bar = 34 if console.width >= 100 else 18  # columns
         self.live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._said = 0.0
         self._last_line = ""
@@ -68,7 +68,7 @@ class View:
             f"{time.monotonic() - run.begun:5.1f} s  round {now.round}, {now.phase} {now.fraction:.0%}  "
             f"resident {format_size(run.residency.current)} of {format_size(run.outcome.limit_bytes)}  "
             f"swapoffs {len(run.churn.done)}, {run.churn.pages_moved:,} pages  lost {run.ledger.lost}  "
-            + "  ".join(f"{name} {rate}" for name, rate in list(rates.items())[:1])
+            + (f"major faults {rates['major']}" if "major" in rates else "")
         ).rstrip()
 
     def table(self, rates: dict[str, str]) -> RenderableType:
@@ -82,20 +82,20 @@ class View:
     def _job(self) -> RenderableType:
         run, now, grid = self.run, self.run.progress.snapshot(), Table.grid(padding=(0, 2))
         grid.add_column(width=8)
-        grid.add_column(width=_BAR)
+        grid.add_column(width=self.bar)
         grid.add_column(ratio=1, no_wrap=True)
         if not run.engine or not run.residency:
-            bar = ProgressBar(1.0, run.stage_fraction or 0.0, width=_BAR) if run.stage_fraction is not None else Text("")
+            bar = ProgressBar(1.0, run.stage_fraction or 0.0, width=self.bar) if run.stage_fraction is not None else Text("")
             grid.add_row("prepare", bar, f"{run.stage_fraction:.0%}" if run.stage_fraction is not None else "")
             return Group(grid, Text(run.stage, style="dim"))
         elapsed, limit = time.monotonic() - run.begun, run.outcome.limit_bytes
         of = f"of about {run.options.seconds:.0f} s"
-        grid.add_row("job", ProgressBar(1.0, now.round_fraction, width=_BAR), f"round {now.round}, {elapsed:.0f} s {of}")
+        grid.add_row("job", ProgressBar(1.0, now.round_fraction, width=self.bar), f"round {now.round}, {elapsed:.0f} s {of}")
         step = f"{now.fraction:>4.0%}  {now.phase} ({now.phase_number} of {now.phases})"
-        grid.add_row("phase", ProgressBar(1.0, now.fraction, width=_BAR), step)
+        grid.add_row("phase", ProgressBar(1.0, now.fraction, width=self.bar), step)
         current, style = run.residency.current, "yellow" if run.residency.current <= limit else "red"
         resident = f"{format_size(current)} of {format_size(limit)}, peak {format_size(run.residency.peak)}"
-        grid.add_row("resident", ProgressBar(limit, min(current, limit), width=_BAR, complete_style=style), resident)
+        grid.add_row("resident", ProgressBar(limit, min(current, limit), width=self.bar, complete_style=style), resident)
         live = run.ledger.live
         grid.add_row("arrays", "", f"{format_size(live)} now, {live / limit:.1f} times the limit")
         return grid
@@ -116,7 +116,7 @@ class View:
             if area and area.flags and style == "green":
                 state = f"on  {area.flags}" if area.flags != "on" else "on"
             used, size = (area.used, area.size) if area else (0, run.area_bytes)
-            bar = ProgressBar(size, used, width=_BAR, complete_style=style, finished_style=style)
+            bar = ProgressBar(size, used, width=self.bar, complete_style=style, finished_style=style)
             table.add_row(path.name, format_size(used), format_size(size), bar, Text(state, style=style))
         return table
 

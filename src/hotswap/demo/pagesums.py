@@ -23,6 +23,7 @@ Make = Callable[[tuple[int, ...], DTypeLike], NDArray[Any]]  # numpy.empty, or a
 
 _WORDS = PAGE // 8
 _WEIGHTS = np.random.default_rng(20).integers(0, 2**64, _WORDS, dtype=np.uint64) | np.uint64(1)
+_STEP = 16  # pages summed at once when written: their copy stays in the processor's cache
 _KEPT = 32  # lost pages that are named; all are counted
 
 
@@ -87,14 +88,19 @@ class PageSums:
 
     def write(self, start: int, data: NDArray[Any]) -> None:
         """Stores ``data`` at element ``start`` and adds its share to the sums of the pages it touches."""
-        assert data.dtype == self.dtype and 0 <= start and start + data.size <= self.size, (self.name, start, data.size)
+        assert data.dtype == self.dtype and start >= 0 and start + data.size <= self.size, (self.name, start, data.size)
         if not data.size:
             return
         self.array[start : start + data.size] = data
         first, past = self._pages(start, start + data.size)
-        whole = np.zeros((past - first) * self.per_page, self.dtype)
-        whole[start - first * self.per_page :][: data.size] = data
-        sums = _sums(whole)
+        sums = np.empty(past - first, np.uint64)
+        whole = np.empty(_STEP * self.per_page, self.dtype)
+        for page in range(first, past, _STEP):
+            begin = page * self.per_page - start  # of this step's pages, as an index of data
+            piece = data[max(begin, 0) : begin + whole.size]
+            whole[:] = 0
+            whole[max(-begin, 0) :][: piece.size] = piece
+            sums[page - first : page - first + _STEP] = _sums(whole)[: past - page]
         with self._lock:
             self._sums[first:past] += sums
             self._written = True

@@ -6,14 +6,19 @@ written by that thread alone. ``Run.stop`` may be called from anywhere; the file
 
 import contextlib
 import gc
+import math
+import mmap
 import os
 import threading
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from ..errors import HotswapError
 from ..sizes import PAGE, format_size
@@ -33,7 +38,7 @@ BYTES_PER_BYTE = 25  # of working set for each byte of text (job.py)
 FRACTION = 12  # the limit is this part of the working set, unless given
 SMALLEST_LIMIT = 8 << 20  # bytes, unless given: below it, four threads' folios crowd each other out
 RATE = 1 << 20  # bytes of text a second that a slow disk manages, so that a round fits into the seconds asked for
-WARM_UP = 512 << 10  # bytes of text of the job that runs in RAM before the baseline is taken
+WARM_UP = 2 << 20  # bytes of text of the job that runs in RAM before the baseline is taken
 SPARE = 1.25  # an area's size: any two hold the working set, and this much over
 
 
@@ -98,10 +103,11 @@ class Run:
         self.area_bytes = int(reference.working_set / 2 * SPARE + (8 << 20)) // PAGE * PAGE
         self._stage("warming up")
         self._go_on()
-        warm_up(corpus, options.threads)
-        with scratch(options.scratch, len(AREAS) * self.area_bytes) as directory:
+        in_ram = Work(mapped, options.threads)
+        with contextlib.closing(in_ram), scratch(options.scratch, len(AREAS) * self.area_bytes) as directory:
             outcome.scratch = str(directory)
-            self._in_space(corpus, [directory / name for name in AREAS])
+            warm_up(corpus, in_ram)
+            self._in_space(corpus, [directory / name for name in AREAS], in_ram.pool)
 
     def _go_on(self) -> None:
         if self.stopped:
@@ -116,7 +122,7 @@ class Run:
         self._stage("the same job in RAM, to compare with")
         return run_reference(corpus.size, self.options.threads, report)
 
-    def _in_space(self, corpus: Corpus, paths: list[Path]) -> None:
+    def _in_space(self, corpus: Corpus, paths: list[Path], pool: ThreadPoolExecutor) -> None:
         """The job, with the areas going off and on. Whatever happens, space and areas are gone at the end."""
         outcome = self.outcome
         engine = self.make_engine()
@@ -136,12 +142,11 @@ class Run:
             self._stage("the job")
             self.begun = time.monotonic()
             self.churn.start()
-            self._rounds(corpus, engine)
+            self._rounds(corpus, Work(engine.make, self.options.threads, self.progress, self.ledger, pool))
 
-    def _rounds(self, corpus: Corpus, engine: Engine) -> None:
+    def _rounds(self, corpus: Corpus, work: Work) -> None:
         """Rounds of the job until the time is up; a last one is begun only if most of it fits."""
         outcome, seconds = self.outcome, 0.0
-        work = Work(engine.make, self.options.threads, self.progress, self.ledger)
         while outcome.seconds + seconds / 2 < self.options.seconds and not outcome.digests_differ:
             try:
                 self._round(corpus, work)
@@ -221,9 +226,12 @@ def memory_available() -> int:
     return max(available, 1 << 20)
 
 
-def warm_up(corpus: Corpus, threads: int) -> None:
+def warm_up(corpus: Corpus, work: Work) -> None:
     """A small job in RAM: what NumPy and the threads need for themselves is there before anything is measured."""
-    work = Work(np.empty, threads)
-    for _ in range(2):
-        index = build(corpus.cut(WARM_UP), work)
-        digest(index, work)
+    digest(build(corpus.cut(WARM_UP), work), work)
+
+
+def mapped(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """An array in a mapping of its own: unlike ``numpy.empty``'s, its memory does not linger in a heap afterwards."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    return np.frombuffer(mmap.mmap(-1, size), dtype).reshape(shape)

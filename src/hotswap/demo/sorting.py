@@ -18,7 +18,7 @@ from .pagesums import PageSums
 
 FAN_IN = 16  # runs merged at once, at most
 AHEAD = 1024  # elements of each run at hand: whole pages of keys and of positions
-PART = 16 * BLOCK  # elements of a part of a merge, roughly
+PART = 32 * BLOCK  # elements of a part of a merge, roughly
 SAMPLES = 64  # keys looked at in each run to choose splitters
 
 Span = tuple[int, int]
@@ -99,7 +99,7 @@ def cut(keys: PageSums, runs: list[Span]) -> list[tuple[int, list[Span]]]:
 
 
 class _Run:
-    """What is at hand of a run: at least ``AHEAD`` elements, or all that is left of it."""
+    """What is at hand of a run: up to twice ``AHEAD`` elements, and some as long as any are left."""
 
     def __init__(self, pair: Pair, start: int, stop: int) -> None:
         self.pair, self.next, self.stop = pair, start, stop
@@ -108,7 +108,7 @@ class _Run:
 
     def fill(self) -> None:
         if self.keys.size < AHEAD and self.next < self.stop:
-            to = min((self.next // AHEAD + 2) * AHEAD, self.stop)
+            to = min((self.next // AHEAD + 1) * AHEAD, self.stop)
             self.keys = np.concatenate([self.keys, self.pair[0].read(self.next, to)])
             self.positions = np.concatenate([self.positions, self.pair[1].read(self.next, to)])
             self.next = to

@@ -59,7 +59,7 @@ _VARIABLE = re.compile(rf"{_TYPE}\s*{_DECLARATOR}$")
 _FUNCTION = re.compile(rf'{_TYPE}(?P<stars>[*\s]+)(?P<name>\w+)\s*(?P<c>"[^"]*")?\s*\((?P<arguments>.*)\)(?P<tail>[\w\s?*+-]*)$')
 _CALLBACK = re.compile(r'ctypedef\s+.*\(\s*\*\s*(\w+)\s*(?:"[^"]*")?\s*\)\s*\(.*\).*$')
 _BLOCK = re.compile(r'(?:cdef\s+|ctypedef\s+)?(?:packed\s+)?(?P<what>enum|struct)\b\s*(?P<name>\w+)?\s*(?P<c>"[^"]*")?\s*:$')
-_EXTERN = re.compile(r'cdef\s+extern\s+from\s+.*:$|cdef\s*:$')
+_EXTERN = re.compile(r"cdef\s+extern\s+from\s+.*:$|cdef\s*:$")
 
 
 def module_path(module: str, suffix: str) -> Path:

@@ -48,12 +48,16 @@ def compare_seam(found: Declarations, seam: Seam) -> list[str]:
         twin = getattr(seam, struct, None)
         if twin is None:
             wrong.append(f"the seam's twin has no type {struct}")
-        elif isinstance(twin, StructKind) and {f: k.name for f, k in twin.fields.items()} != {f: t.base for f, t in fields.items()}:
+        elif isinstance(twin, StructKind) and {f: k.name for f, k in twin.fields.items()} != {
+            f: t.base for f, t in fields.items()
+        }:
             wrong.append(f"struct {struct} has other fields in the seam's twin")
     for name, function in found.functions.items():
         twin = getattr(seam, name, None)
         if not callable(twin):
             wrong.append(f"the seam's twin has no {name}()")
         elif len(inspect.signature(twin).parameters) != len(function.arguments):
-            wrong.append(f"the seam's twin of {name}() takes {inspect.signature(twin)}, the seam {len(function.arguments)} arguments")
+            wrong.append(
+                f"the seam's twin of {name}() takes {inspect.signature(twin)}, the seam {len(function.arguments)} arguments"
+            )
     return sorted(wrong)

@@ -7,6 +7,9 @@ Unsigned numbers wrap, as C defines. A signed number that does not fit raises Do
 compiler, and nowhere does the engine want it. ``cast()`` wraps both, since whoever writes it asks for that.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from .findings import DoesNotFit, NotInC
 from .memory import NULL, Struct, Table, copy_struct, name_of
 
@@ -16,6 +19,8 @@ class Kind:
 
     plain = True
     size = 8  # bytes; of a struct, the sum of its fields
+    make: Callable[..., Any]
+    accept: Callable[..., Any]
 
     def __init__(self, name):
         self.name = name
@@ -150,7 +155,7 @@ class StructKind(Kind):
 
 VOID = Kind("void")
 BINT = Truth("bint")
-INTEGERS = {
+INTEGERS: dict[str, Kind] = {
     f"{'' if signed else 'u'}int{bits}_t": Integer(f"{'' if signed else 'u'}int{bits}_t", bits, signed)
     for bits in (8, 16, 32, 64)
     for signed in (True, False)
@@ -159,5 +164,9 @@ INTEGERS |= {"uintptr_t": Integer("uintptr_t", 64, False), "intptr_t": Integer("
 for _name, _bits in {"char": 8, "short": 16, "int": 32, "long": 64, "long long": 64}.items():
     INTEGERS[_name] = Integer(_name, _bits, True)
     INTEGERS[f"unsigned {_name}"] = Integer(f"unsigned {_name}", _bits, False)
-INTEGERS |= {"unsigned": INTEGERS["unsigned int"], "size_t": Integer("size_t", 64, False), "ssize_t": Integer("ssize_t", 64, True)}
+INTEGERS |= {
+    "unsigned": INTEGERS["unsigned int"],
+    "size_t": Integer("size_t", 64, False),
+    "ssize_t": Integer("ssize_t", 64, True),
+}
 SCALARS: dict[str, Kind] = {**INTEGERS, "bint": BINT, "void": VOID, "double": Real("double"), "float": Real("float")}

@@ -7,6 +7,8 @@
 - Freed objects change their class to one that refuses every access and says where they were freed: no cost until then.
 """
 
+from typing import ClassVar
+
 from .findings import NotInC, NullDereference, OutOfBounds, UseAfterFree
 
 
@@ -29,7 +31,7 @@ class Struct(Thing):
     """One struct; ``FIELDS`` gives each field's kind, and there are no others."""
 
     __slots__ = ()
-    FIELDS: dict = {}  # name: Kind
+    FIELDS: ClassVar[dict] = {}  # name: Kind
 
     def __init__(self, up=None):
         put = object.__setattr__
@@ -68,7 +70,7 @@ class Struct(Thing):
 class Table(Thing):
     """``count`` elements of one kind; also what a pointer to its first element is."""
 
-    __slots__ = ("kind", "count", "items")
+    __slots__ = ("count", "items", "kind")
     __iter__ = None  # C cannot either
 
     def __init__(self, kind, count, up=None):
@@ -138,7 +140,7 @@ class Place:
 class Box:
     """A local variable whose address is taken, and the pointer to it; ``accept`` is its type's, where that is declared."""
 
-    __slots__ = ("value", "accept", "name")
+    __slots__ = ("accept", "name", "value")
 
     def __init__(self, name, accept=None):
         self.name = name
@@ -193,7 +195,7 @@ def address_field(base, field):
 
 
 def address_item(base, index):
-    """``&base[index]``. One past the end may be formed, as in C, but not touched."""
+    """``&base[index]``. To a struct it must exist; to a number C's one past the end may be formed, but not touched."""
     if isinstance(base, Table) and base.kind.plain:
         return Place(base, index)
     return base + index if isinstance(base, Place) else base[index]
@@ -209,7 +211,12 @@ def copy_struct(value, into):
     if type(value) is not type(into):
         raise NotInC(f"{value!r} is assigned to {name_of(into)}")
     for field in into.FIELDS:
-        setattr(into, field, getattr(value, field))
+        part = getattr(value, field)
+        if isinstance(getattr(into, field), Table) and not into.FIELDS[field].plain:
+            for index in range(part.count):
+                getattr(into, field)[index] = part[index]
+        else:
+            setattr(into, field, part)
 
 
 def name_of(thing):

@@ -17,7 +17,7 @@ TRIES = 1000  # faults in a row for one access: then whoever serves them does no
 
 
 class Page:
-    __slots__ = ("data", "protected", "poisoned")
+    __slots__ = ("data", "poisoned", "protected")
 
     def __init__(self, data=None, protected=False):
         self.data = bytearray(PAGE) if data is None else bytearray(data)
@@ -242,6 +242,11 @@ class Mmu:
     def mmu_forbid(self, address, bytes):
         self.on_access("mmu_forbid", address, bytes)
         self.forbidden.update(pages_of(address, bytes))
+        return 0
+
+    def mmu_allow(self, address, bytes):
+        self.on_access("mmu_allow", address, bytes)
+        self.forbidden.difference_update(pages_of(address, bytes))
         return 0
 
 

@@ -30,7 +30,7 @@ def check(name: str, source: str) -> list[str]:
     tree = ast.parse(source)
     for parent in ast.walk(tree):
         for child in ast.iter_child_nodes(parent):
-            child.parent = parent  # type: ignore[attr-defined]
+            child.parent = parent
     wrong = check_imports(tree) + Words(name, tree).check()
     return [f"{name}, line {line}: {sentence}" for line, sentence in sorted(set(wrong))]
 
@@ -100,7 +100,7 @@ class Words:
 
     def __init__(self, name: str, tree: ast.Module):
         self.tree = tree
-        imports = {}
+        imports: dict[str, tuple[str, str]] = {}
         for node in tree.body:
             if isinstance(node, ast.ImportFrom):
                 package = (node.module or "").removeprefix("cython.cimports.")
@@ -141,11 +141,11 @@ class Words:
                     module = ".".join(self.reader.imports[base.id])
                     declared = declarations.of_module(module).variables.get(field)
                     return self.reader.resolve(declared, module) if declared else PLAIN
-                match self.what(base, known):
-                    case ("struct", module, name):
-                        declared = declarations.of_module(module).structs[name].get(field)
-                        return self.reader.resolve(declared, module) if declared else PLAIN
-                return None
+                owner = self.what(base, known)
+                if owner is None or owner[0] != "struct":
+                    return owner and PLAIN
+                declared = declarations.of_module(owner[1]).structs[owner[2]].get(field)
+                return self.reader.resolve(declared, owner[1]) if declared else PLAIN
             case ast.Subscript(value=base):
                 return self.what(base, known)
             case ast.IfExp(body=body, orelse=other):
@@ -180,15 +180,16 @@ class Words:
             elif isinstance(node, ast.Attribute | ast.Subscript) and self.what(node, known) == WORD:
                 if not self.may_stand(node):
                     self.wrong.append((node.lineno, f"{ast.unparse(node)} is a shared word and touched without the seam"))
-            elif (_is_address(node) or isinstance(node, ast.Name)) and self.what(node, known) == WORD:
-                if not self.may_go(node, known):
-                    self.wrong.append((node.lineno, f"the address {ast.unparse(node)} of a shared word does not go to the seam"))
+            elif (isinstance(node, ast.Name) or (isinstance(node, ast.Call) and _is_address(node))) and (
+                self.what(node, known) == WORD and not self.may_go(node)
+            ):
+                self.wrong.append((node.lineno, f"the address {ast.unparse(node)} of a shared word does not go to the seam"))
 
     def may_stand(self, node) -> bool:
         parent = node.parent
         return _is_address(parent) or (isinstance(parent, ast.Subscript) and parent.value is node)
 
-    def may_go(self, node, known) -> bool:
+    def may_go(self, node) -> bool:
         parent = node.parent
         if isinstance(parent, ast.Subscript):
             return parent.value is node  # the element is looked at by itself

@@ -18,7 +18,7 @@ from .atomics import Atomics
 from .disk import Disk
 from .findings import InvariantBroken, NotInC, UseAfterFree, WouldWaitForEver
 from .kinds import Kind, Size
-from .memory import NULL, Table, freed, name_of, poison
+from .memory import NULL, Table, freed, poison
 from .mmu import Mmu
 from .sync import Sync
 

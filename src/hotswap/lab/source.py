@@ -38,9 +38,9 @@ HELPERS |= {name: kind.accept for kind in SCALARS.values() if (name := _converte
 
 @dataclass
 class Imports:
-    """What a module cimports: local name to (module, None) or (module, name). ``hotswap.arch`` is the seam."""
+    """What a module cimports: local name to (package, name); the name may be a module there."""
 
-    names: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    names: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def read(self, tree: ast.Module) -> "Imports":
         for node in tree.body:
@@ -114,7 +114,9 @@ class Rewriter(ast.NodeTransformer):
 
     def function_scope(self, node) -> Scope:
         declared = self.found.functions.get(node.name)
-        types: dict[str, Type] = dict(zip((a.arg for a in node.args.args), (t for _, t in declared.arguments))) if declared else {}
+        types: dict[str, Type] = (
+            dict(zip((a.arg for a in node.args.args), (t for _, t in declared.arguments))) if declared else {}
+        )
         scope = Scope(node.name, self.kind_of(declared.returns) if declared else VOID)
         scope.local = {a.arg for a in node.args.args}
         for argument in node.args.args:
@@ -133,8 +135,8 @@ class Rewriter(ast.NodeTransformer):
         scope.local -= shared
         scope.typed |= {name: self.variables[name] for name in shared & self.variables.keys()}
         for inner in ast.walk(node):
-            if _is_address(inner) and isinstance(inner.args[0], ast.Name) and inner.args[0].id in scope.local:
-                scope.boxed.add(inner.args[0].id)
+            if isinstance(inner, ast.Call) and _is_address(inner) and isinstance(inner.args[0], ast.Name):
+                scope.boxed |= scope.local & {inner.args[0].id}
         return scope
 
     def annotated(self, scope: Scope, name: str, annotation: ast.expr) -> None:
@@ -218,7 +220,7 @@ class Rewriter(ast.NodeTransformer):
         return node
 
     def visit_Import(self, node):
-        return None
+        return node if self.scope.name else None  # those of the module are bound already; another one is refused when it runs
 
     visit_ImportFrom = visit_Import
 

@@ -3,11 +3,12 @@
 Whoever cannot go on calls ``on_block`` and tries again when that returns.
 """
 
+from .atomics import WORD
 from .findings import LockMisuse
 from .kinds import Opaque, Pointer
 from .memory import Thing, name_of
 
-IDLE_TURNS = 10_000  # naps and yields in a row, with no shared word changed: nothing will
+IDLE_TURNS = 10_000  # naps and yields in a row, with no shared word changed but by locks: nothing will
 
 
 class Mutex(Thing):
@@ -19,7 +20,7 @@ class Mutex(Thing):
 
 
 class RwLock(Thing):
-    __slots__ = ("writer", "readers")
+    __slots__ = ("readers", "writer")
 
     def __init__(self, up=None):
         super().__init__(up)
@@ -74,21 +75,21 @@ class Sync:
         self.on_access("bit_trylock", w)
         if w.v & self.LOCKED:
             return False
-        self.put(w, w.v | self.LOCKED)
+        w.v |= self.LOCKED
         return True
 
     def bit_lock(self, w):
         self.on_access("bit_lock", w)
         while w.v & self.LOCKED:
-            self.put(w, w.v | self.WAITERS)
+            w.v |= self.WAITERS
             self.on_block("bit_lock", w)
-        self.put(w, w.v | self.LOCKED)
+        w.v |= self.LOCKED
 
     def bit_unlock(self, w, value):
         self.on_access("bit_unlock", w, value)
         if not w.v & self.LOCKED:
             raise LockMisuse(f"bit_unlock of {name_of(w)}, which is not locked")
-        self.put(w, value & ~(self.LOCKED | self.WAITERS))
+        w.v = value & WORD & ~(self.LOCKED | self.WAITERS)
 
     def event_read(self, w):
         self.on_access("event_read", w)
@@ -102,6 +103,7 @@ class Sync:
         self.on_access("event_wait", w, seen, timeout_us)
         if w.v & ~1 != seen:
             return
+        w.v |= 1  # somebody sleeps
         if timeout_us >= 0:
             self.clock += timeout_us * 1000
             self.idled("event_wait")

@@ -13,7 +13,7 @@ from types import CodeType, ModuleType
 
 from . import declarations
 from .cstand import Cython, libc
-from .declarations import Declarations, Type
+from .declarations import Type
 from .findings import NotInC
 from .kinds import SCALARS, Array, Kind, Pointer, StructKind
 from .memory import Table
@@ -87,7 +87,7 @@ class Twin:
         return module
 
     def number(self, expression: str, module: ModuleType) -> int:
-        return int(eval(expression, vars(module)))  # noqa: S307 - our own source
+        return int(eval(expression, vars(module)))
 
     def struct(self, module: str, name: str) -> StructKind:
         key = (module, name)
@@ -123,18 +123,18 @@ class Twin:
         return kind
 
     def cimported(self, module: str, name: str | None):
-        """The value of a cimported name."""
-        if module.startswith("libc."):
-            return libc(module, name)
+        """The value of a cimported name; without a name, the module."""
         full = f"{module}.{name}" if name else module
+        if name and module.startswith("libc."):
+            return libc(module, name)
         if full == PXD:
             return self.seam
         if module == PXD:
-            return getattr(self.seam, name)
+            return getattr(self.seam, name or "")
         if declarations.module_path(full, ".py").exists() and full.startswith("hotswap.engine."):
             return self.declare(full)
         try:
-            return vars(self.declare(module))[name]
+            return vars(self.declare(module))[name or ""]
         except KeyError:
             raise NotInC(f"{module} declares no {name}") from None
 
@@ -171,13 +171,14 @@ class Twin:
         """The rewritten source. It depends on the module's two files, not on this twin: kept for the next one."""
         key = (name, text, declarations.of_module(name).text)
         if key not in _code:
+            file = str(module.__file__)
 
             def evaluate(annotation):
-                return eval(compile(ast.Expression(annotation), module.__file__, "eval"), vars(module))  # noqa: S307
+                return eval(compile(ast.Expression(annotation), file, "eval"), vars(module))
 
             rewriter = Rewriter(declarations.of_module(name), lambda declared: self.kind(declared, name), evaluate, elsewhere)
-            tree = rewriter.visit(ast.parse(text, module.__file__))
-            _code[key] = compile(ast.fix_missing_locations(tree), module.__file__, "exec")
+            tree = rewriter.visit(ast.parse(text))
+            _code[key] = compile(ast.fix_missing_locations(tree), file, "exec")
         return _code[key]
 
 

@@ -1,0 +1,82 @@
+# make demo | test | bench | lint | docs: each sets up what it needs in .venv, from Python, a C compiler and the package index.
+#
+#   PYTHON=python3.13   which Python .venv is made with (3.11 or newer); VENV=dir puts it elsewhere
+#   ARGS="--seconds 20" goes to the command behind demo, test and bench
+#   HOTSWAP_DEBUG=1     builds for gdb, freed tables poisoned; make debug is short for it
+
+VENV ?= .venv
+ARGS ?=
+FIND_PYTHON := for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done
+PYTHON ?= $(shell $(FIND_PYTHON))
+
+BIN := $(VENV)/bin
+FLAVOUR := $(if $(filter 1,$(HOTSWAP_DEBUG)),debug,release)
+BUILT := $(VENV)/built-$(FLAVOUR)
+PROJECT := pyproject.toml setup.py
+HEADERS := $(wildcard src/hotswap/arch/*.h)
+ENGINE := $(shell find src/hotswap -name '*.pxd') $(shell find src/hotswap/engine -name '*.py')
+RESETUP = $(filter $(PROJECT),$?)
+JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+export HOTSWAP_DEBUG PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test bench lint build debug docs clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
+
+demo: $(BUILT)
+	$(BIN)/hotswap demo $(ARGS)
+
+test: $(BUILT)
+	$(BIN)/python -m pytest -q $(ARGS)
+
+bench: $(BUILT)
+	$(BIN)/hotswap bench $(ARGS)
+
+lint: $(BUILT)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python tools/rules.py
+
+docs: $(BUILT)
+	$(BIN)/python -m pytest -q tests/test_docs.py
+
+build: $(BUILT)
+
+debug:
+	$(MAKE) HOTSWAP_DEBUG=1 build
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache bench-out
+	find src -name '*.so' -delete
+	find src tests tools -name __pycache__ -prune -exec rm -rf {} +
+
+# Where the project's own files changed, or for the first time: everything. Otherwise only the modules that changed; the build
+# does not see which header a module includes, so a header means all of them. Extensions are put beside their sources.
+$(BUILT): $(PROJECT) $(HEADERS) $(ENGINE)
+	@$(if $(RESETUP),$(SET_UP),$(REBUILD))
+	@rm -f $(VENV)/built-*
+	@touch $@
+
+REBUILD = $(BIN)/python setup.py -q build_ext --inplace --parallel $(JOBS) $(if $(filter %.h,$?),--force)
+
+define SET_UP
+set -e; \
+if ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
+	[ -n "$(PYTHON)" ] || { echo "hotswap needs Python 3.11 or newer and found none; install it, or say where it is: make PYTHON=/path/to/python3" >&2; exit 1; }; \
+	command -v "$(PYTHON)" >/dev/null || { echo "$(PYTHON) is not there; say which Python to use: make PYTHON=/path/to/python3" >&2; exit 1; }; \
+	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than Python 3.11; choose another: make PYTHON=/path/to/python3" >&2; exit 1; }; \
+	"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments; install its venv module (package python3-venv on Debian)" >&2; exit 1; }; \
+	"$(PYTHON)" -m venv --clear $(VENV); \
+fi; \
+$(BIN)/python -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' || { echo "$(PYTHON) lacks its headers (Python.h); install them (package python3-dev on Debian)" >&2; exit 1; }; \
+cc=$$($(BIN)/python -c 'import os, sysconfig; print((os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0])'); \
+command -v "$$cc" >/dev/null || { echo "there is no C compiler ($$cc); install one (package gcc on Debian), or name it: make CC=..." >&2; exit 1; }; \
+echo "setting up $(VENV) and building the engine ($(FLAVOUR)): a minute or two the first time"; \
+$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' >$(VENV)/build-requires; \
+$(BIN)/python -m pip install --quiet -r $(VENV)/build-requires; \
+$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[dev]'
+endef
