@@ -12,6 +12,7 @@ from setuptools import Extension, setup
 DEBUG = os.environ.get("HOTSWAP_DEBUG") == "1"
 SOURCES = [p for p in sorted(Path("src/hotswap/engine").rglob("*.py")) if p.name != "__init__.py"]
 FLAGS = ["-O0", "-g3"] if DEBUG else ["-O2", "-g1"]
+WARNINGS = ["-Wno-unused-function", "-Wno-format-security", "-Wno-maybe-uninitialized"]  # what generated code sets off
 
 setup(
     ext_modules=cythonize(
@@ -20,7 +21,7 @@ setup(
                 ".".join(source.with_suffix("").parts[1:]),
                 [str(source)],
                 include_dirs=["src/hotswap/arch"],
-                extra_compile_args=[*FLAGS, "-std=gnu11", "-pthread", "-fno-strict-aliasing", "-Wno-unused-function", "-Wno-format-security"],
+                extra_compile_args=[*FLAGS, "-std=gnu11", "-pthread", "-fno-strict-aliasing", *WARNINGS],
                 define_macros=[("HOTSWAP_DEBUG", "1")] if DEBUG else [],
             )
             for source in SOURCES

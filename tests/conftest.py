@@ -86,7 +86,7 @@ def nothing_leaked(request):
     if on:
         support.give_everything_back()
     assert [(swap.path, swap.used) for swap in on] == [], "areas are left on"
-    assert support.eventually(lambda: not support.engine_threads()), f"threads are left: {support.engine_threads()}"
+    assert support.eventually(lambda: not support.engine_threads(), 2), f"threads are left: {support.engine_threads()}"
     assert support.descriptors() == before, "descriptors are left open"
 
 

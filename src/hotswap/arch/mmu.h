@@ -243,14 +243,12 @@ static inline int arch_mmu_move(int fd, uint64_t to, uint64_t from, uint64_t byt
     }
     if (done == bytes)
         return 0;
-    for (uint64_t undone = 0; undone < done;) {
-        struct arch_uffd_move m = { .dst = from + undone, .src = to + undone, .len = done - undone, .mode = allow_holes };
-        if (!ioctl(fd, ARCH_UFFDIO_MOVE, &m))
-            break;
-        if (m.moved > 0)
-            undone += (uint64_t)m.moved;
-        else if (errno != EAGAIN && errno != EBUSY)
-            __builtin_trap();  /* pages moved a moment ago and untouched since: nothing else can be */
+    /* Back, page by page: the kernel may have moved more than it reported. A page that never left is in the way (EEXIST). */
+    for (uint64_t undone = 0; undone < bytes; undone += 4096) {
+        struct arch_uffd_move m = { .dst = from + undone, .src = to + undone, .len = 4096, .mode = allow_holes };
+        while (ioctl(fd, ARCH_UFFDIO_MOVE, &m) && errno != EEXIST)
+            if (errno != EAGAIN && errno != EBUSY)
+                __builtin_trap();  /* pages moved a moment ago and untouched since: nothing else can be */
     }
     return -error;
 }

@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 GRAM = 8  # bytes of an n-gram
 BLOCK = 16384  # elements a thread works on at once
-TASK = 16 * BLOCK  # elements of a task of a sequential phase
+TASK = 16 * BLOCK  # elements of a task of a sequential phase: tasks take memory too, so not too many
 
 
 @dataclass
@@ -201,15 +201,18 @@ def lengths(begins: PageSums, total: int, work: Work) -> PageSums:
 
 
 def digest(index: Index, work: Work) -> str:
-    """A hash (BLAKE2b of the BLAKE2b of every block) of the whole index, and the last check of its pages."""
+    """A hash (BLAKE2b of the BLAKE2b of each part) of the whole index, and the last check of its pages."""
 
-    def block_hash(array: PageSums, start: int, stop: int) -> bytes:
-        block = array.read(start, stop)
-        work.progress.tick(stop - start)
-        return hashlib.blake2b(block.astype(block.dtype.newbyteorder("<"), copy=False).data, digest_size=32).digest()
+    def part_hash(array: PageSums, start: int, stop: int) -> bytes:
+        parts = hashlib.blake2b(digest_size=32)
+        for a, b in spans(stop - start, 2 * BLOCK):
+            block = array.read(start + a, start + b)
+            parts.update(block.astype(block.dtype.newbyteorder("<"), copy=False).data)
+            work.progress.tick(b - a)
+        return parts.digest()
 
     arrays = index.arrays()
-    tasks = [partial(block_hash, array, *span) for array in arrays for span in spans(array.size, 4 * BLOCK)]
+    tasks = [partial(part_hash, array, *span) for array in arrays for span in spans(array.size)]
     whole = hashlib.blake2b(repr([(array.name, array.size) for array in arrays]).encode(), digest_size=32)
     for part in work.phase("digest", sum(array.size for array in arrays), tasks):
         whole.update(part)

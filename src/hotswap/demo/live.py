@@ -16,9 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ..sizes import PAGE, format_size
+from .residency import EXTRA
 from .run import Run
 from .verdict import MEGABYTE
 
+MIB = 1 << 20
 _WINDOW = 2.0  # seconds over which rates are taken
 _RATES = (  # what it is called, the counter, what a unit is worth, how it is shown
     ("major", "faults_major", 1, "{:,.0f}/s"),
@@ -93,9 +95,11 @@ class View:
         grid.add_row("job", ProgressBar(1.0, now.round_fraction, width=self.bar), f"round {now.round}, {elapsed:.0f} s {of}")
         step = f"{now.fraction:>4.0%}  {now.phase} ({now.phase_number} of {now.phases})"
         grid.add_row("phase", ProgressBar(1.0, now.fraction, width=self.bar), step)
-        current, style = run.residency.current, "yellow" if run.residency.current <= limit else "red"
-        resident = f"{format_size(current)} of {format_size(limit)}, peak {format_size(run.residency.peak)}"
-        grid.add_row("resident", ProgressBar(limit, min(current, limit), width=self.bar, complete_style=style), resident)
+        current, allowed = run.residency.current, limit + EXTRA
+        style = "yellow" if run.residency.peak <= allowed else "red"
+        peak, mib = run.residency.peak / MIB, f"{limit / MIB:.1f} + {EXTRA / MIB:.0f} MiB"
+        resident = f"{current / MIB:.1f} of {mib}, peak {peak:.1f}"
+        grid.add_row("resident", ProgressBar(allowed, min(current, allowed), width=self.bar, complete_style=style), resident)
         live = run.ledger.live
         grid.add_row("arrays", "", f"{format_size(live)} now, {live / limit:.1f} times the limit")
         return grid
@@ -128,7 +132,7 @@ class View:
         last = ""
         if churn.done:
             done = churn.done[-1]
-            last = f"; last {done.path.name}, {done.pages:,} pages in {done.seconds:.2f} s"
+            last = f"; last {done.pages:,} in {done.seconds:.2f} s"
         grid.add_row("swapoffs", f"{len(churn.done)}, {churn.pages_moved:,} pages at {speed:,.0f} MB/s{last}")
         lost = f"[red]{ledger.lost:,} LOST[/]" if ledger.lost else "none lost"
         grid.add_row("pages", f"{ledger.checked:,} checked, {lost}")

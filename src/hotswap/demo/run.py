@@ -37,7 +37,7 @@ AREAS = ("a.swap", "b.swap", "c.swap")
 BYTES_PER_BYTE = 25  # of working set for each byte of text (job.py)
 FRACTION = 12  # the limit is this part of the working set, unless given
 SMALLEST_LIMIT = 8 << 20  # bytes, unless given: below it, four threads' folios crowd each other out
-RATE = 1 << 20  # bytes of text a second that a slow disk manages, so that a round fits into the seconds asked for
+RATE = 768 << 10  # bytes of text a second that a slow disk manages, so that a round fits into the seconds asked for
 WARM_UP = 2 << 20  # bytes of text of the job that runs in RAM before the baseline is taken
 SPARE = 1.25  # an area's size: any two hold the working set, and this much over
 

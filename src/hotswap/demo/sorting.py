@@ -32,7 +32,7 @@ def sort_grams(text: PageSums, work: Work) -> Pair:
         (work.array(f"keys {which}", size, np.uint64), work.array(f"positions {which}", size, np.uint32)) for which in "AB"
     ]
     here, there = pairs
-    work.phase("runs", size, [partial(make_run, text, here, *span, work) for span in spans(size, BLOCK)])
+    work.phase("runs", size, [partial(make_runs, text, here, *span, work) for span in spans(size)])
     runs = list(spans(size, BLOCK))
     todo = passes(size)
     for number, fan_in in enumerate(todo, 1):
@@ -63,13 +63,14 @@ def passes(size: int) -> list[int]:
     return todo
 
 
-def make_run(text: PageSums, pair: Pair, start: int, stop: int, work: Work) -> None:
-    """Packs the n-grams that begin at ``start`` to ``stop``, sorts them and writes them there as a run."""
-    block = pack(text.read(start, min(stop + GRAM - 1, text.size)), stop - start)
-    order = np.argsort(block, kind="stable")
-    pair[0].write(start, block[order])
-    pair[1].write(start, order.astype(np.uint32) + np.uint32(start))
-    work.progress.tick(stop - start)
+def make_runs(text: PageSums, pair: Pair, start: int, stop: int, work: Work) -> None:
+    """Packs the n-grams that begin at ``start`` to ``stop``, sorts each block of them and writes it there as a run."""
+    for a, b in ((start + a, start + b) for a, b in spans(stop - start, BLOCK)):
+        block = pack(text.read(a, min(b + GRAM - 1, text.size)), b - a)
+        order = np.argsort(block, kind="stable")
+        pair[0].write(a, block[order])
+        pair[1].write(a, order.astype(np.uint32) + np.uint32(a))
+        work.progress.tick(b - a)
 
 
 def pack(text: NDArray[np.uint8], count: int) -> NDArray[np.uint64]:

@@ -14,6 +14,7 @@ cdef int frame_take(Mm *mm, bint empty) noexcept nogil
 cdef int frame_wait(Mm *mm) noexcept nogil
 cdef void frame_put(Mm *mm, int frame, int state) noexcept nogil
 cdef int cache_reserve(Mm *mm, uint64_t entry, int slots, int frame) noexcept nogil
+cdef void cache_add(Mm *mm, uint64_t entry, int slots, int frame) noexcept nogil
 cdef void cache_settle(Mm *mm, int frame, bint keep) noexcept nogil
 cdef int cache_take(Mm *mm, uint64_t entry) noexcept nogil
 cdef void cache_forget(Mm *mm, uint64_t entry) noexcept nogil

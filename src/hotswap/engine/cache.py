@@ -126,6 +126,21 @@ def cache_reserve(mm, entry, slots, frame):
     return result
 
 
+def cache_add(mm, entry, slots, frame):
+    """A BUSY frame with the bytes that were just written to slots which carry HAS_CACHE since they were taken: STANDBY."""
+    type = entry_type(entry)
+    arch.check(guard_enter(type), b"slots that are taken keep their area on")
+    area = area_at(type)
+    arch.mutex_lock(cython.address(area.lock))
+    mm.frames[frame].entry = entry
+    mm.frames[frame].slots = slots
+    mm.frames[frame].ahead = False
+    index_add(area, mm, frame)
+    arch.mutex_unlock(cython.address(area.lock))
+    guard_exit(type)
+    cache_settle(mm, frame, True)
+
+
 def cache_settle(mm, frame, keep):
     """The transfer is over: STANDBY, or out of the cache when it failed or is not wanted."""
     arch.mutex_lock(cython.address(mm.frame_lock))

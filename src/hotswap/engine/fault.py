@@ -210,7 +210,8 @@ def map_folio(mm, page, order, frame, entry, write, hot):
             return pte_make(PTE_CLEAN, order, entry) | flags
         arch.check(False, b"a folio can be mapped")
     if mm.features & arch.MMU_MOVE and not arch.mmu_move(mm.fd, address, frame_address(mm, frame), length):
-        frame_put(mm, frame, FRAME_EMPTY)
+        # A smaller folio leaves pages of the frame behind.
+        frame_put(mm, frame, FRAME_EMPTY if order == mm.frame_order else FRAME_READY)
     else:
         arch.check(not arch.mmu_copy(mm.fd, address, frame_address(mm, frame), length, False), b"a folio can be mapped")
         frame_put(mm, frame, FRAME_READY)

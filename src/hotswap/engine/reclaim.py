@@ -21,7 +21,7 @@ the write; nothing else does. Folios charge whether they come in or are taken ou
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import NIL, area_at, area_pick, area_rotate, area_write
-from cython.cimports.hotswap.engine.cache import cache_reserve, cache_settle, frame_address, frame_put, frame_take
+from cython.cimports.hotswap.engine.cache import cache_add, frame_address, frame_put, frame_take
 from cython.cimports.hotswap.engine.entry import make_entry
 from cython.cimports.hotswap.engine.guard.contract import guard_enter, guard_exit
 from cython.cimports.hotswap.engine.mm import (
@@ -48,7 +48,7 @@ from cython.cimports.hotswap.engine.mm import (
     pte_make,
     pte_order,
 )
-from cython.cimports.hotswap.engine.swap_map import swap_alloc, swap_free
+from cython.cimports.hotswap.engine.swap_map import swap_alloc, swap_free, swapcache_free
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 
 
@@ -231,6 +231,8 @@ def take_out(mm, victim):
     staging = frame_address(mm, victim.frame)
     if mm.features & arch.MMU_MOVE:
         failed = arch.mmu_move(mm.fd, staging, address, length)
+        if failed:
+            arch.log(b"move out failed %llu page %llu pte %llx", -failed, victim.page, victim.kept)
         if failed and not arch.mmu_populate(address, length):  # shared or pinned pages become the process's own
             failed = arch.mmu_move(mm.fd, staging, address, length)
         if failed:
@@ -253,7 +255,7 @@ def put_back(mm, victim):
         length = cython.cast(uint64_t, 4096) << victim.order
         staging = frame_address(mm, victim.frame)
         if mm.features & arch.MMU_MOVE and not arch.mmu_move(mm.fd, address, staging, length):
-            frame_put(mm, victim.frame, FRAME_EMPTY)
+            frame_put(mm, victim.frame, FRAME_EMPTY if victim.order == mm.frame_order else FRAME_READY)
         else:
             arch.check(not arch.mmu_copy(mm.fd, address, staging, length, False), b"a folio can be put back where it was")
             frame_put(mm, victim.frame, FRAME_READY)
@@ -327,6 +329,7 @@ def write_run(mm, victims, count):
         guard_exit(type)
         if failed:
             arch.log(b"hotswap: area %llu: writing at slot %llu failed with errno %llu; trying the next area", type, offset, failed)
+            swapcache_free(make_entry(type, offset), got << order)
             swap_free(make_entry(type, offset), got << order)
             turn += 1
             continue
@@ -334,11 +337,7 @@ def write_run(mm, victims, count):
         arch.add(cython.address(mm.counter[PAGES_OUT]), got << order)
         for number in range(got):
             entry = make_entry(type, offset + (cython.cast(uint64_t, number) << order))
-            frame = victims[number].frame
-            if cache_reserve(mm, entry, 1 << order, frame) == 0:
-                cache_settle(mm, frame, True)
-            else:
-                frame_put(mm, frame, FRAME_READY)
+            cache_add(mm, entry, 1 << order, victims[number].frame)
             finish(mm, cython.address(victims[number]), PTE_SWAPPED, entry)
         return got
 

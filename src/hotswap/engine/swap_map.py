@@ -67,7 +67,10 @@ def in_bounds(area, offset, slots):
 
 
 def swap_alloc(type, order, want):
-    """Takes up to ``want`` folios of 2**order slots in a row, each slot with a count of one.
+    """Takes up to ``want`` folios of 2**order slots in a row, each slot with a count of one and HAS_CACHE.
+
+    HAS_CACHE keeps readahead, which looks at entries without their locks and may come with one from before these slots were
+    freed, from reading what is not written yet. The caller passes it on to the cache (cache_add) or clears it (swapcache_free).
 
     Offset of the first << 16 | how many; 0 when the area has no room of that size, is being emptied, or is gone.
     """
@@ -84,7 +87,7 @@ def swap_alloc(type, order, want):
     ):
         for slot in range(run.count << order):
             arch.check(area.map[run.offset + slot] == 0, b"a slot that is handed out was free")
-            area.map[run.offset + slot] = 1
+            area.map[run.offset + slot] = 1 | SWAP_HAS_CACHE
         area.clusters[run.offset // CLUSTER_SLOTS].used += run.count << order
         arch.add(cython.address(area.inuse), run.count << order)
         taken = run.offset << 16 | run.count

@@ -48,7 +48,7 @@ from cython.cimports.hotswap.engine.mm import (
     pte_order,
 )
 from cython.cimports.hotswap.engine.reclaim import charge_now, lru_insert, shrink
-from cython.cimports.hotswap.engine.swap_map import swap_alloc, swap_free, swap_inuse
+from cython.cimports.hotswap.engine.swap_map import swap_alloc, swap_free, swap_inuse, swapcache_free
 from cython.cimports.hotswap.engine.swapon import area_free_tables
 from cython.cimports.libc.errno import EBUSY, EINTR, EIO, ENOMEM, ENOSPC
 from cython.cimports.libc.stdint import uint64_t
@@ -337,10 +337,12 @@ def move_elsewhere(job, mm, run, done, bounce):
             failed = area_write(area_at(type), source, 1, cython.cast(uint64_t, got) << run.order, offset)
             guard_exit(type)
         if failed:
+            swapcache_free(make_entry(type, offset), got << run.order)
             swap_free(make_entry(type, offset), got << run.order)
             turn += 1
             continue
         area_rotate(type)
+        swapcache_free(make_entry(type, offset), got << run.order)
         for number in range(got):
             page = run.pages[done + number]
             old = make_entry(job.type, run.offset + (cython.cast(uint64_t, done + number) << run.order))
