@@ -65,8 +65,13 @@ def entry(type, slot):
 
 
 def take(engine, type, order=0, want=1):
-    """The slots that swap_alloc() gave, folio by folio."""
+    """The slots that swap_alloc() gave, folio by folio; the cache, which has them from the start, lets go of them."""
     taken = engine.map.swap_alloc(type, order, want)
+    if taken:
+        first = entry(type, taken >> 16)
+        assert engine.map.swap_has_cache(first)
+        assert engine.map.swapcache_prepare(first, 1 << order) < 0  # nobody can read them before they are written
+        engine.map.swapcache_free(first, (taken & 0xFFFF) << order)
     return [
         range(first, first + (1 << order))
         for first in range(taken >> 16, (taken >> 16) + ((taken & 0xFFFF) << order), 1 << order)
@@ -277,6 +282,7 @@ engine = Compiled()
 type = engine.swapon.area_setup(-1, 600, 0)
 engine.swapon.area_publish(type)
 one = type << 40 | engine.swap_map.swap_alloc(type, 0, 1) >> 16
+engine.swap_map.swapcache_free(one, 1)
 assert engine.swap_map.swap_free(one, 1) == 0
 print("freed once", flush=True)
 engine.swap_map.swap_free(one, 1)
@@ -297,6 +303,7 @@ def test_a_slot_is_not_freed_twice(engine):
     type = fresh.swapon.area_setup(-1, 600, 0)
     fresh.swapon.area_publish(type)
     one = entry(type, fresh.swap_map.swap_alloc(type, 0, 1) >> 16)
+    fresh.swap_map.swapcache_free(one, 1)
     assert fresh.swap_map.swap_free(one, 1) == 0
     with pytest.raises(InvariantBroken, match=said):
         fresh.swap_map.swap_free(one, 1)

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from .. import check as checking
 
@@ -48,6 +49,6 @@ def _show(found: list[checking.Finding]) -> None:
     for heading in ("", "what", "found", "what it means"):
         table.add_column(heading, overflow="fold")
     for finding in found:
-        state = f"[{_COLOURS[finding.state]}]{finding.state}[/]"
-        table.add_row(state, finding.name, finding.found, finding.means)
+        state = Text(finding.state, style=_COLOURS[finding.state])
+        table.add_row(state, *map(Text, (finding.name, finding.found, finding.means)))  # Text: no markup in paths
     Console().print(table)
