@@ -1,9 +1,9 @@
 """What bad input gets: one clear sentence, nothing lost, nothing half done. (Bad area files are in test_areafile.py.)"""
 
-import ctypes
 import errno
+import os
+import platform
 import re
-import struct
 
 import numpy as np
 import pytest
@@ -189,7 +189,7 @@ def test_an_array_larger_than_anything_is_a_memory_error(space, shape):
 def test_an_array_that_cannot_be_made_gives_its_range_back(areas, space):
     areas()
     with pytest.raises(ValueError):
-        space.array(np.ones(100_000), order="no order")
+        space.empty(100_000, order="no order")
     with pytest.raises(ValueError):
         space.empty((1,) * 70, "u1")
     with pytest.raises(ValueError):
@@ -203,9 +203,8 @@ def test_pinning_what_is_not_of_the_space_is_refused(space):
     with Space("4M") as other:
         foreign = other.zeros(100)
         for array in (np.zeros(100_000), foreign):
-            with pytest.raises(SpaceError, match="not one of this space") as caught, space.resident(array):
+            with pytest.raises(SpaceError, match=r"not one of this space; .*\.$"), space.resident(array):
                 pass
-            one_sentence(caught)
         del foreign, array
 
 
@@ -321,7 +320,7 @@ USERFAULTFD = 323  # x86-64
 OPENAT = 257
 
 
-@pytest.mark.skipif(ctypes.sizeof(ctypes.c_void_p) != 8 or __import__("platform").machine() != "x86_64", reason="the filter is for x86-64")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the filter is for x86-64")
 @pytest.mark.parametrize(
     ("number", "words"),
     [
@@ -370,7 +369,7 @@ def test_a_process_without_addresses_to_spare_gets_a_smaller_space_or_a_sentence
         del pages
         space.close()
         have = int(open("/proc/self/statm").read().split()[0]) * 4096
-        resource.setrlimit(resource.RLIMIT_AS, (have + (100 << 20), have + (900 << 20)))
+        resource.setrlimit(resource.RLIMIT_AS, (have + (100 << 20), resource.getrlimit(resource.RLIMIT_AS)[1]))
         before = descriptors()
         try:
             hotswap.Space("4M").close()
@@ -386,8 +385,6 @@ def test_a_process_without_addresses_to_spare_gets_a_smaller_space_or_a_sentence
 def test_the_child_of_a_fork_is_told_and_the_parent_goes_on(areas, space):
     """Documented: hotswap does not work in a child of fork."""
     areas()
-    import os
-
     pages = Pages(space, 6 * MIB)
     pages.stamp(0, pages.count, 1)
     child = os.fork()

@@ -1,6 +1,9 @@
 """The demo's job, its page sums, its churn and its verdict, with plain NumPy in hotswap's place."""
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -301,6 +304,10 @@ def test_each_thing_that_is_not_true_fails_the_run(harm: dict[str, object], says
     assert sentence(bad).startswith("FAILED: ")
 
 
+def test_a_run_that_never_began_tells_only_why() -> None:
+    assert sentence(Outcome(error="no userfaultfd here")) == "FAILED: no userfaultfd here."
+
+
 # The run around it
 
 
@@ -360,6 +367,27 @@ def test_a_stopped_run_cleans_up(short: None, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [] and engine.on == {} and engine.closed == 1
     assert judge(run.outcome) != OK
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("demo-")]
+
+
+INTERRUPTED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from test_demo_job import Options, Path, PlainEngine, command, demo_run
+demo_run.SMALLEST_LIMIT, demo_run.RATE = 1 << 20, 300_000
+sys.exit(command.run_demo(Options(seconds=3, scratch=Path(sys.argv[2])), PlainEngine, as_json=True))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_run_leaves_no_file(tmp_path: Path, number: int) -> None:
+    arguments = [sys.executable, "-c", INTERRUPTED, str(Path(__file__).parent), str(tmp_path)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        while not list(tmp_path.glob("*/*")):
+            assert child.poll() is None, child.communicate()
+            time.sleep(0.02)
+        child.send_signal(number)
+        out, _ = child.communicate(timeout=60)
+    assert (child.returncode, out, list(tmp_path.iterdir())) == (130, b"", [])
 
 
 def test_churn_takes_the_areas_in_turn(tmp_path: Path) -> None:

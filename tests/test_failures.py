@@ -186,7 +186,7 @@ def test_what_one_area_does_not_take_goes_to_another(path):
 import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 hotswap.swapon(path, priority=10)
-others = [f"{path}.{number}" for number in range(3)]
+others = [f"{path}.{number}" for number in range(5)]
 for other in others:
     hotswap.swapon(other, size="4M")
 resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 20, resource.RLIM_INFINITY))

@@ -394,23 +394,38 @@ def test_an_array_may_die_on_any_thread(areas, space):
     assert used() == 0
 
 
-def test_arrays_die_while_their_area_is_switched_off(areas, space):
+@pytest.mark.parametrize("pulled", ["areas stay on", "areas go off and on"])
+def test_arrays_come_and_go_on_several_threads(areas, pulled):
+    """Addresses are used again at once: a fault that is told late must not harm the array that lies there by then."""
     paths = areas(2)
-    crew = Crew()
-    random = [np.random.default_rng(number) for number in range(3)]
-
-    def live_and_die(which):
-        array = space.empty(int(random[which].integers(1, 2 * MIB)), "u1")
-        array[::1024] = which + 1
-        assert (array[::1024] == which + 1).all()
-
-    for which in range(3):
-        crew.start(live_and_die, which)
-    crew.start(flipper(paths))
-    crew.work(2.0)
-    assert min(crew.rounds.values()) > 3
-    del crew
-    assert used() == 0
+    for path in paths:
+        hotswap.swapoff(path)
+    passes(
+        """
+        import sys, numpy as np, hotswap
+        from support import *
+        paths = sys.argv[2:]
+        for path in paths:
+            hotswap.swapon(path)
+        space = hotswap.Space("4M")
+        crew = Crew()
+        random = [np.random.default_rng(number) for number in range(3)]
+        def live_and_die(which):
+            array = space.empty(int(random[which].integers(1, 2 * MIB)), "u1")
+            array[::1024] = which + 1
+            assert (array[::1024] == which + 1).all()
+        for which in range(3):
+            crew.start(live_and_die, which)
+        if sys.argv[1] == "areas go off and on":
+            crew.start(flipper(paths))
+        crew.work(2)
+        assert min(crew.rounds.values()) > 3
+        assert space.stats()["poisoned"] == 0, "pages that nobody touches any more were marked as unreadable"
+        assert used() == 0
+        """,
+        pulled,
+        *paths,
+    )
 
 
 def test_a_space_lives_as_long_as_its_arrays(areas):
@@ -420,28 +435,45 @@ def test_a_space_lives_as_long_as_its_arrays(areas):
     assert np.array_equal(array, np.arange(MIB))
 
 
-def test_an_array_in_a_cycle_is_collected_while_another_is_made(areas):
-    """The collector may run at any allocation, also inside hotswap's own locks."""
-    passes(
+def test_an_array_in_a_cycle_is_collected_wherever_the_collector_runs(areas):
+    """It may run at any allocation, also while hotswap holds a lock of its own; here it runs each time one is taken."""
+    outcome = run_python(
         """
-        import gc, sys, threading, numpy as np, hotswap
+        import gc, sys, hotswap
+        from hotswap import commit
+        gc.disable()
+        class Collecting:
+            def __init__(self, lock):
+                self.lock = lock
+            def __enter__(self):
+                self.lock.acquire()
+                gc.collect()
+            def __exit__(self, *exc):
+                self.lock.release()
         hotswap.swapon(sys.argv[1])
         space = hotswap.Space("4M")
-        gc.set_threshold(1, 1, 1)
+        kept = space.zeros(10)
+        commit._lock, space._lock = Collecting(commit._lock), Collecting(space._lock)
         class Node:
             pass
-        for _round in range(300):
+        def litter():
             node = Node()
-            node.me, node.array = node, space.zeros(10_000, "u1", folio="4K")
-            del node
+            node.me, node.array = node, space.zeros(10_000, "u1")
+        for _round in range(3):
+            litter()
+            space.zeros(10)
+            litter()
             try:
                 space.close()
             except hotswap.SpaceError:
                 pass
-            space.zeros(10)
         """,
         _own_area(areas),
+        hangs=True,
+        timeout=10,
     )
+    assert outcome is not None, "the collector frees an array while its own thread holds the lock that this takes: a deadlock"
+    assert outcome.code == 0, outcome
 
 
 # --- what takes no slot, and no write --------------------------------------------------------------------------------

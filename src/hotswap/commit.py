@@ -10,7 +10,7 @@ import threading
 from .errors import OutOfSwap
 from .sizes import PAGE, format_size
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # an array may die, and be taken back here, at any allocation made under it
 _areas: dict[int, int] = {}  # type: usable pages
 _budgets: dict[int, int] = {}  # space: pages it may keep in memory
 _promised: dict[int, int] = {}  # space: pages of its arrays

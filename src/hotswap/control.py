@@ -64,6 +64,22 @@ class _Area(NamedTuple):
 
 _areas: dict[str, _Area] = {}
 _lock = threading.Lock()
+forked = False
+FORKED = "hotswap was loaded before fork() and does not work in the child; start processes with the spawn method."
+
+
+def _in_child() -> None:
+    """After fork: the child has none of the engine's threads, and the descriptors it inherited act on the parent's memory and
+    hold the parent's locks. They are closed, so that the parent alone has its areas."""
+    global forked
+    forked = True
+    api.forked()
+    for area in _areas.values():
+        area.file.close()
+    _areas.clear()
+
+
+os.register_at_fork(after_in_child=_in_child)
 
 
 def configure(*, guard: str | None = None) -> None:
@@ -91,6 +107,8 @@ def swapon(
     Raises ``AreaError``, or ``SizeError`` for a size that is none; nothing is left half done.
     """
     name = os.fspath(path)
+    if forked:
+        raise UnsupportedError(FORKED)
     if name.startswith("ram:"):
         raise AreaError("area 'ram:' is refused: compressed RAM areas are not built yet; use a file or a block device.")
     if isinstance(priority, bool) or not isinstance(priority, int) or priority not in PRIORITIES:

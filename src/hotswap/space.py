@@ -16,12 +16,11 @@ from .errors import DtypeError, OutOfSwap, SizeError, SpaceError, UnsupportedErr
 from .sizes import PAGE, format_size, parse_size
 
 FOLIO_ORDERS = range(10)  # 4 KiB to 2 MiB
-_owner = os.getpid()
 
 
 def _forked() -> bool:
     """Arenas are not inherited: in a child of fork there is nothing to give back."""
-    return os.getpid() != _owner
+    return control.forked
 
 
 def _order(folio: int | str) -> int:
@@ -67,9 +66,9 @@ class Space:
     def __init__(self, limit: int | str, folio: int | str = "64K"):
         self._index = -1
         if _forked():
-            raise UnsupportedError("hotswap was loaded before fork() and does not work in the child; use the spawn start method.")
+            raise UnsupportedError(control.FORKED)
         self._order = _order(folio)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # an array may die at any allocation made under it
         self._extents = 0
         self._closing = False
         pages = self._limit_pages(limit)

@@ -68,7 +68,7 @@ class View:
             return f"{run.stage}{part}"
         return (
             f"{time.monotonic() - run.begun:5.1f} s  round {now.round}, {now.phase} {now.fraction:.0%}  "
-            f"resident {format_size(run.residency.current)} of {format_size(run.outcome.limit_bytes)}  "
+            f"resident {run.residency.current / MIB:.1f} of {run.outcome.limit_bytes / MIB:.1f} + {EXTRA / MIB:.0f} MiB  "
             f"swapoffs {len(run.churn.done)}, {run.churn.pages_moved:,} pages  lost {run.ledger.lost}  "
             + (f"major faults {rates['major']}" if "major" in rates else "")
         ).rstrip()

@@ -69,6 +69,7 @@ class Run:
         self.area_bytes = 0
         self.begun = 0.0  # of the job in the space, monotonic
         self.stopped = False
+        self._ended = threading.Event()  # Thread.join, when Ctrl-C interrupts it, takes the thread for ended (CPython 3.11)
         self._thread = threading.Thread(target=self._run, name="demo-run", daemon=True)
 
     def start(self) -> None:
@@ -76,8 +77,7 @@ class Run:
 
     def wait(self, seconds: float) -> bool:
         """Waits for the end, ``seconds`` at most; whether it has come."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
+        return self._ended.wait(seconds)
 
     def stop(self) -> None:
         self.stopped = True
@@ -92,6 +92,8 @@ class Run:
             self.outcome.error = str(error).rstrip(".")
         except Exception as error:  # noqa: BLE001  the verdict tells it
             self.outcome.error = f"it ended with {type(error).__name__}: {error}"
+        finally:
+            self._ended.set()
 
     def _all(self) -> None:
         options, outcome = self.options, self.outcome

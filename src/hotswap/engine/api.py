@@ -128,6 +128,11 @@ def space_unpin(index: cython.int, page: cython.ulonglong, pages: cython.ulonglo
         pin.mm_unpin(index, page, pages)
 
 
+def forked():
+    """In a child of fork: closes what would act on the parent's memory. Nothing of the engine may be called after it."""
+    mmap.mm_forked()
+
+
 def space_base(index: cython.int) -> int:
     return mmap.mm_base(index)
 

@@ -1,6 +1,6 @@
 """The way of a fault, top to bottom.
 
-``fault_main`` waits for one; ``serve`` finds the range; ``fault_folio`` locks the entry and looks at what it says:
+``fault_main`` waits for one; ``serve_once`` finds the range and locks the folio's entry; ``fault_folio`` looks at what it says:
 
 - never touched: ``first_touch`` maps zeros;
 - all words were equal: ``fill_in`` makes them again;
@@ -78,10 +78,29 @@ def fault_main(index):
 
 
 def serve(mm, address, flags):
-    """Finds the folio of a faulting address. An address that belongs to no array gets what a wild pointer gets: a signal."""
+    """Serves one fault. When no memory can be had it waits for some without any lock, and looks at everything anew."""
+    while not arch.load(cython.address(mm.stop)):
+        seen = arch.event_read(cython.address(mm.relief))
+        if serve_once(mm, address, flags):
+            return
+        if not arch.swap(cython.address(mm.full_said), 1):
+            arch.log(
+                b"hotswap: space %llu: the areas are full and nothing can leave memory; a fault at 0x%llx waits until an area "
+                b"is added, arrays are freed or the limit is raised",
+                mm.index,
+                address,
+                0,
+            )
+        arch.event_wait(cython.address(mm.relief), seen, 100000)
+
+
+def serve_once(mm, address, flags):
+    """Finds the folio and what it needs; false when there is no memory for it. An address that belongs to no array gets
+    what a wild pointer gets: a signal."""
     page: uint64_t = (address - mm.arena) >> 12
     arch.read_lock(cython.address(mm.mmap_lock))
     number = find_vma(mm, page)
+    served: cython.bint = True
     if number < 0:
         arch.log(b"hotswap: space %llu: access at 0x%llx, which belongs to no array (freed?)", mm.index, address, 0)
         poison(mm, page, 1)
@@ -93,13 +112,16 @@ def serve(mm, address, flags):
         arch.bit_lock(cython.address(pte.state))
         state = fault_folio(mm, folio, order, (flags & arch.FAULT_WRITE) != 0)
         arch.bit_unlock(cython.address(pte.state), state)
-        if state & PTE_KIND == PTE_CLEAN:
+        kind = state & PTE_KIND
+        served = kind == PTE_CLEAN or kind == PTE_DIRTY or kind == PTE_POISON
+        if kind == PTE_CLEAN:
             map_around(mm, number, folio)
     arch.read_unlock(cython.address(mm.mmap_lock))
+    return served
 
 
 def fault_folio(mm, page, order, write):
-    """What the entry says from now on; the caller has it locked."""
+    """What the entry says from now on; the caller has it locked. Still out: there was no memory for it."""
     state = arch.load(cython.address(mm.ptes[page].state))
     kind = state & PTE_KIND
     length = cython.cast(uint64_t, 4096) << order

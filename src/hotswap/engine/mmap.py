@@ -291,6 +291,14 @@ def mm_limit(index, limit):
     return 0
 
 
+def mm_forked():
+    """In a child of fork, where this thread is the only one: lets go of the inherited descriptors."""
+    for index in range(MMS):
+        if arch.load(cython.address(rows[index])):
+            arch.close_fd(mm_at(index).fd)
+            arch.close_fd(mm_at(index).stopper)
+
+
 def mm_base(index):
     """Address of page 0 of the arena."""
     return mm_at(index).arena

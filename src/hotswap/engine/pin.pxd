@@ -3,5 +3,5 @@ from hotswap.engine.mm cimport Mm
 
 cpdef int mm_pin(int index, uint64_t page, uint64_t pages) noexcept nogil
 cpdef void mm_unpin(int index, uint64_t page, uint64_t pages) noexcept nogil
-cdef bint pin_folio(Mm *mm, uint64_t page, int order) noexcept nogil
+cdef int pin_folio(Mm *mm, uint64_t page, int order) noexcept nogil
 cdef void unpin_folio(Mm *mm, uint64_t page, int order) noexcept nogil

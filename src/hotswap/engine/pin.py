@@ -7,7 +7,7 @@ and must leave faults their share of it.
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.fault import fault_folio
-from cython.cimports.hotswap.engine.mm import PTE_ACTIVE, PTE_DIRTY, PTE_KIND, PTE_PINNED, find_vma, mm_at, pte_order
+from cython.cimports.hotswap.engine.mm import PTE_ACTIVE, PTE_DIRTY, PTE_KIND, PTE_PINNED, PTE_POISON, find_vma, mm_at, pte_order
 from cython.cimports.hotswap.engine.mmap import FOLIOS_LEAST
 from cython.cimports.hotswap.engine.reclaim import lru_insert, lru_remove
 from cython.cimports.libc.errno import EFAULT, EINVAL, EIO, ENOMEM
@@ -17,7 +17,8 @@ from cython.cimports.libc.stdint import int64_t, uint64_t
 def mm_pin(index, page, pages):
     """May block. Brings in and pins every folio that the pages touch; all or none.
 
-    -EFAULT: not within one range; -ENOMEM: the limit would not leave faults enough; -EIO: a folio cannot be read back.
+    -EFAULT: not within one range; -ENOMEM: the limit would not leave faults enough, or nothing can leave memory; -EIO: a folio
+    cannot be read back.
     """
     mm = mm_at(index)
     arch.read_lock(cython.address(mm.mmap_lock))
@@ -37,9 +38,9 @@ def mm_pin(index, page, pages):
             arch.add(cython.address(mm.pinned), -cython.cast(int64_t, size))
             result = -ENOMEM
             break
-        if not pin_folio(mm, next, order):
+        result = pin_folio(mm, next, order)
+        if result:
             arch.add(cython.address(mm.pinned), -cython.cast(int64_t, size))
-            result = -EIO
             break
         next += size
     if result:
@@ -59,7 +60,7 @@ def pin_folio(mm, page, order):
         pte.prev += 1
         arch.add(cython.address(mm.pinned), -(cython.cast(int64_t, 1) << order))
         arch.bit_unlock(cython.address(pte.state), state)
-        return True
+        return 0
     state = fault_folio(mm, page, order, True)
     pinned: cython.bint = state & PTE_KIND == PTE_DIRTY
     if pinned:
@@ -67,7 +68,9 @@ def pin_folio(mm, page, order):
         pte.prev = 1
         state = (state & ~cython.cast(uint64_t, PTE_ACTIVE)) | PTE_PINNED
     arch.bit_unlock(cython.address(pte.state), state)
-    return pinned
+    if pinned:
+        return 0
+    return -EIO if state & PTE_KIND == PTE_POISON else -ENOMEM
 
 
 def mm_unpin(index, page, pages):

@@ -4,6 +4,7 @@ from hotswap.engine.mm cimport Lru, Mm
 cdef enum:
     BATCH = 256             # folios that one round of reclaim takes at most
     BATCH_PAGES = 512       # and their pages: a large transfer, 2 MiB
+    BARREN_ROUNDS = 50      # rounds that free nothing, 2 ms each, before charge() gives up
     EMPTY_LIST = 0xffffffff
 
 cdef struct Victim:

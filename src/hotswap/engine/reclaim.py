@@ -1,7 +1,6 @@
 """Reclaim: which folios leave, and how.
 
-The limit is kept by charging pages before they are put in memory: charge() either finds room, makes it (direct reclaim) or
-waits. A thread in the background keeps some room ready, so that a fault seldom has to.
+The limit is kept by charging pages before they are put in memory: charge() finds room or makes it (direct reclaim). A thread in the background keeps some room ready, so that a fault seldom has to.
 
 Two lists. A folio that comes in goes to the head of ``inactive`` and leaves at its tail; a scan goes through there and out.
 Nobody tells a process which of its pages were read, so recency is taken from refaults, as the kernel's workingset code
@@ -66,31 +65,27 @@ def charge_now(mm, pages):
 
 
 def charge(mm, pages):
-    """May block. Counts pages in, evicting others until there is room. False once the space is being closed.
+    """May block. Counts pages in, evicting others until there is room; false when nothing would leave for a while.
 
-    When nothing can leave because all areas are full it says so once and waits: a swapon, a free or a higher limit ends it.
+    The caller then lets go of its locks and waits: what makes room (a free, a swapon) may need them.
     """
     if charge_now(mm, pages):
         return True
     arch.add(cython.address(mm.counter[DIRECT_RECLAIMS]), 1)
     began = arch.now_ns()
     barren: cython.int = 0
-    while not arch.load(cython.address(mm.stop)):
+    while barren < BARREN_ROUNDS and not arch.load(cython.address(mm.stop)):
         seen = arch.event_read(cython.address(mm.relief))
-        if charge_now(mm, pages):
-            arch.add(cython.address(mm.counter[WAIT_NS]), arch.now_ns() - began)
-            return True
-        if shrink(mm, pages * 4 if pages > 16 else 64):
+        charged: cython.bint = charge_now(mm, pages)
+        if not charged and shrink(mm, pages * 4 if pages > 16 else 64):
             barren = 0
             continue
+        if charged or charge_now(mm, pages):
+            arch.add(cython.address(mm.counter[WAIT_NS]), arch.now_ns() - began)
+            return True
         barren += 1
-        if barren == 1000 and not arch.swap(cython.address(mm.full_said), 1):
-            arch.log(b"hotswap: space %llu: nothing can be evicted (areas full or folios pinned); a fault waits until an area is added, memory is freed or the limit raised", mm.index, 0, 0)
-        if not charge_now(mm, pages):
-            arch.event_wait(cython.address(mm.relief), seen, 2000)
-            continue
-        arch.add(cython.address(mm.counter[WAIT_NS]), arch.now_ns() - began)
-        return True
+        arch.event_wait(cython.address(mm.relief), seen, 2000)
+    arch.add(cython.address(mm.counter[WAIT_NS]), arch.now_ns() - began)
     return False
 
 
@@ -231,8 +226,6 @@ def take_out(mm, victim):
     staging = frame_address(mm, victim.frame)
     if mm.features & arch.MMU_MOVE:
         failed = arch.mmu_move(mm.fd, staging, address, length)
-        if failed:
-            arch.log(b"move out failed %llu page %llu pte %llx", -failed, victim.page, victim.kept)
         if failed and not arch.mmu_populate(address, length):  # shared or pinned pages become the process's own
             failed = arch.mmu_move(mm.fd, staging, address, length)
         if failed:
