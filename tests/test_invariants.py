@@ -226,9 +226,10 @@ def stop(step):
 def cancel():
     try:
         hotswap.swapoff(paths[2], progress=stop)
-        hotswap.swapon(paths[2])
     except Stop:
         pass
+    if not on(paths[2]):  # Stop may have come with the last page
+        hotswap.swapon(paths[2])
 def pin():
     with space.resident(pages.words[-40:]):
         pass

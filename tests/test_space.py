@@ -154,8 +154,8 @@ def test_a_single_read_of_a_small_folio_moves_a_single_page(areas):
         for page in range(7, 1000, 130):
             assert pages.words[page, 9]
         after = space.stats()
-        # Nothing around them comes along; the one or the other may still be in a staging frame.
-        assert 6 <= after["pages_in"] - before["pages_in"] <= 8
+        # Nothing around them comes along; the one or the other may still be in a staging frame, or be evicted in between.
+        assert 6 <= after["faults_major"] - before["faults_major"] <= 10
         assert after["pages_in"] - before["pages_in"] == after["faults_major"] - before["faults_major"]
         pages.check()
         del pages

@@ -4,6 +4,7 @@ from hotswap cimport arch
 cdef enum:
     MMS = 64                # address spaces in one process
     HANDLERS = 4            # threads that serve the faults of one
+    AHEADERS = 2            # threads that read ahead for it: two transfers in flight
     VMAS = 65536            # arrays in one
     STREAMS = 16            # sequential readers that readahead can tell apart
     REQUESTS = 64           # windows that wait to be read ahead
@@ -116,7 +117,6 @@ cdef struct Mm:
     arch.word pinned
     arch.word relief        # event: pages or frames came free, or there is more swap
     arch.word pressure      # event: background reclaim is wanted
-    arch.word asleep        # it waits for that
     arch.word stop
     arch.word full_said     # the log has it that all areas are full
     # Reclaim

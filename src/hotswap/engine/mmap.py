@@ -13,6 +13,7 @@ from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_sweep, frames
 from cython.cimports.hotswap.engine.fault import fault_main, release_entry
 from cython.cimports.hotswap.engine.mm import (
     COUNTERS,
+    AHEADERS,
     HANDLERS,
     MMS,
     MM_NIL,
@@ -101,7 +102,6 @@ def set_up(mm, limit, order, refuse):
     arch.store(cython.address(mm.pinned), 0)
     arch.store(cython.address(mm.clock), 0)
     arch.store(cython.address(mm.full_said), 0)
-    arch.store(cython.address(mm.asleep), 0)
     arch.store(cython.address(mm.budget), limit - staging_pages(limit, order))
     mm.active.head = EMPTY_LIST
     mm.active.tail = EMPTY_LIST
@@ -154,9 +154,10 @@ def start_threads(mm):
     for _handler in range(HANDLERS):
         if not start_one(mm, fault_main, b"hotswap-fault"):
             return -EAGAIN
-    if not start_one(mm, reclaim_main, b"hotswap-reclaim") or not start_one(mm, readahead_main, b"hotswap-ahead"):
-        return -EAGAIN
-    return 0
+    for _reader in range(AHEADERS):
+        if not start_one(mm, readahead_main, b"hotswap-ahead"):
+            return -EAGAIN
+    return 0 if start_one(mm, reclaim_main, b"hotswap-reclaim") else -EAGAIN
 
 
 def start_one(mm, main, name):

@@ -10,7 +10,7 @@ cdef struct Span:           # folios that are out in consecutive slots
     int folios
 
 cdef void readahead_after(Mm *mm, uint64_t page, int order) noexcept nogil
-cdef void ask(Mm *mm, uint64_t page, int folios) noexcept nogil
+cdef void ask(Mm *mm, uint64_t page, int folios, int order) noexcept nogil
 cdef void readahead_main(int index) noexcept nogil
 cdef void read_window(Mm *mm, uint64_t page, int folios) noexcept nogil
 cdef void gather(Mm *mm, uint64_t page, int order, int folios, Span *span) noexcept nogil

@@ -54,7 +54,7 @@ def readahead_after(mm, page, order):
         if ahead <= page + (window << order) // 2 + size:
             upto = page + size + (window << order)
             arch.store(cython.address(stream.ahead), upto)
-            ask(mm, ahead, cython.cast(cython.int, (upto - ahead) >> order))
+            ask(mm, ahead, cython.cast(cython.int, (upto - ahead) >> order), order)
         return
     stream = cython.address(mm.streams[arch.add(cython.address(mm.stream_turn), 1) % STREAMS])
     arch.store(cython.address(stream.next), page + size)
@@ -62,14 +62,19 @@ def readahead_after(mm, page, order):
     arch.store(cython.address(stream.ahead), 0)
 
 
-def ask(mm, page, folios):
-    """Leaves a window for the readahead thread; when it is far behind the window is not worth having."""
+def ask(mm, page, folios, order):
+    """Leaves a window for the readahead threads, a transfer each; when they are far behind the rest is not worth having."""
+    most: cython.int = AHEAD_READ >> order
+    most = most if most > 1 else 1
     arch.mutex_lock(cython.address(mm.request_lock))
-    if mm.request_count < REQUESTS:
+    while folios > 0 and mm.request_count < REQUESTS:
         place = (mm.request_head + mm.request_count) % REQUESTS
+        part: cython.int = folios if folios < most else most
         mm.requests[place].page = page
-        mm.requests[place].folios = folios
+        mm.requests[place].folios = part
         mm.request_count += 1
+        page += cython.cast(uint64_t, part) << order
+        folios -= part
     arch.mutex_unlock(cython.address(mm.request_lock))
     arch.event_wake(cython.address(mm.request_event))
 

@@ -59,7 +59,7 @@ def charge_now(mm, pages):
         if resident + pages > budget:
             return False
         if arch.cas(cython.address(mm.resident), resident, resident + pages):
-            if resident + pages + low_mark(mm) > budget and arch.load(cython.address(mm.asleep)):
+            if resident + pages + low_mark(mm) > budget:
                 arch.event_wake(cython.address(mm.pressure))
             return True
 
@@ -110,9 +110,7 @@ def reclaim_main(index):
         budget = arch.load(cython.address(mm.budget))
         if resident + 2 * low_mark(mm) > budget and shrink(mm, BATCH_PAGES):
             continue
-        arch.store(cython.address(mm.asleep), 1)
         arch.event_wait(cython.address(mm.pressure), seen, 100000)
-        arch.store(cython.address(mm.asleep), 0)
 
 
 def shrink(mm, want):
