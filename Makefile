@@ -36,10 +36,8 @@ bench: $(BUILT)
 	$(BIN)/hotswap bench $(ARGS)
 
 lint: $(BUILT)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/python tools/rules.py
+	@failed=; for check in "ruff check ." "ruff format --check ." mypy "python tools/rules.py"; do \
+		echo "$$check"; $(BIN)/$$check || failed=1; done; [ -z "$$failed" ]
 
 docs: $(BUILT)
 	$(BIN)/python -m pytest -q tests/test_docs.py

@@ -76,7 +76,7 @@ def limit():
 load()
 for step in (flipper(paths[:2]), cancel, churn, limit):
     crew.start(step)
-crew.work(3)
+crew.work(2)
 assert min(crew.rounds.values()) > 2, crew.rounds
 """
     )
@@ -101,7 +101,7 @@ def die():
 load(2)
 for step in (replace, figures, die, flipper(paths[1:2])):
     crew.start(step)
-crew.work(3)
+crew.work(2)
 assert min(crew.rounds.values()) > 5, crew.rounds
 """
     )
@@ -117,7 +117,7 @@ for _pause in range(5):
     crew.stop.clear()
     load()
     crew.start(flipper(paths[:2]))
-    crew.work(0.6)
+    crew.work(0.4)
     time.sleep(0.2)  # readahead ends
     staging = api.staging_pages(space.limit // PAGE, 2)
     inside = space.stats()["resident_bytes"] // PAGE - staging
@@ -152,7 +152,7 @@ def scribble():
 load()
 crew.start(scribble)
 crew.start(flipper(paths[1:2]))
-crew.work(4)
+crew.work(2)
 assert min(crew.rounds.values()) > 2, crew.rounds
 """
     )
@@ -209,7 +209,7 @@ def look():
 load()
 for step in (look, look, flipper(paths[:1]), flipper(paths[1:2])):
     crew.start(step)
-crew.work(3)
+crew.work(2)
 assert most[0] <= 16 << 20, most
 """
     )

@@ -38,9 +38,7 @@ class Size(click.ParamType[int]):
 
 
 @click.command()
-@click.option(
-    "--seconds", type=click.FloatRange(min=1), default=45.0, show_default=True, help="How long the job should take."
-)
+@click.option("--seconds", type=click.FloatRange(min=1), default=45.0, show_default=True, help="How long the job should take.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, and nothing else, to standard output.")
 @click.option("--limit", type=Size(), help="Resident memory the job's arrays may take.  [default: 1/12 of the working set]")
 @click.option(

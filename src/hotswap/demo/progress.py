@@ -45,9 +45,7 @@ class Progress:
     def begin(self, phase: str, total: int) -> None:
         with self._lock:
             now = self._now
-            self._now = now._replace(
-                phase=phase, phase_number=now.phase_number + 1, done=0, total=total, ticks=now.ticks + 1
-            )
+            self._now = now._replace(phase=phase, phase_number=now.phase_number + 1, done=0, total=total, ticks=now.ticks + 1)
 
     def tick(self, elements: int) -> None:
         """Reports ``elements`` more as done. Raises ``Stopped`` once the job has been told to stop."""

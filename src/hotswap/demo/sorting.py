@@ -146,6 +146,4 @@ def _ready(runs: list[_Run]) -> list[int]:
     if not lasts:
         return [run.keys.size for run in runs]
     bound, owner = min(lasts)
-    return [
-        int(np.searchsorted(run.keys, bound, side="right" if number <= owner else "left")) for number, run in enumerate(runs)
-    ]
+    return [int(np.searchsorted(run.keys, bound, side="right" if number <= owner else "left")) for number, run in enumerate(runs)]
