@@ -127,7 +127,9 @@ def run_python(script, *arguments, timeout=30, env=None, hangs=False, **options)
         out, err = child.communicate()
         if hangs:
             return None
-        raise AssertionError(f"the child is not over after {timeout} s\n{Outcome(child.returncode, out, err)}\n{stacks}") from None
+        raise AssertionError(
+            f"the child is not over after {timeout} s\n{Outcome(child.returncode, out, err)}\n{stacks}"
+        ) from None
     return Outcome(child.returncode, out, err)
 
 

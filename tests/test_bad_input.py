@@ -119,7 +119,13 @@ def test_a_space_with_live_arrays_is_not_closed(areas, space):
 
 def test_a_closed_space_makes_no_arrays(space):
     space.close()
-    for make in (lambda: space.empty(3), lambda: space.zeros(3), lambda: space.full(3, 1), lambda: space.array([1]), lambda: space.empty_like([1])):
+    for make in (
+        lambda: space.empty(3),
+        lambda: space.zeros(3),
+        lambda: space.full(3, 1),
+        lambda: space.array([1]),
+        lambda: space.empty_like([1]),
+    ):
         with pytest.raises(SpaceError, match="closed") as caught:
             make()
         one_sentence(caught)
@@ -146,7 +152,9 @@ def test_using_a_closed_space_is_an_error_and_not_the_end_of_the_process(use):
 # --- arrays ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["O", object, [("a", "i4"), ("b", "O")], [("a", [("b", "O", (2,))])], np.dtypes.StringDType()], ids=str)
+@pytest.mark.parametrize(
+    "dtype", ["O", object, [("a", "i4"), ("b", "O")], [("a", [("b", "O", (2,))])], np.dtypes.StringDType()], ids=str
+)
 def test_dtypes_with_python_objects_are_refused(space, dtype):
     with pytest.raises(DtypeError, match="Python objects") as caught:
         space.empty(10, dtype)
@@ -324,7 +332,10 @@ OPENAT = 257
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        (errno.EPERM, ["userfaultfd is refused here", "administrator", "seccomp", "/dev/userfaultfd", "vm.unprivileged_userfaultfd=1"]),
+        (
+            errno.EPERM,
+            ["userfaultfd is refused here", "administrator", "seccomp", "/dev/userfaultfd", "vm.unprivileged_userfaultfd=1"],
+        ),
         (errno.ENOSYS, ["no userfaultfd", "administrator", "CONFIG_USERFAULTFD", "seccomp"]),
     ],
 )

@@ -2,7 +2,6 @@
 when a test hangs: the watchdog shows where."""
 
 import contextlib
-import errno
 import os
 import re
 import shutil
@@ -11,12 +10,11 @@ import subprocess
 import sys
 import textwrap
 
-import numpy as np
 import pytest
-from support import MIB, PAGE, ROOT, SOURCES, TESTS, Pages, eventually, passes, run_python, used
+from support import MIB, PAGE, ROOT, SOURCES, TESTS, Pages, passes, run_python, used
 
 import hotswap
-from hotswap import AreaError, OutOfSwap, Space
+from hotswap import AreaError, OutOfSwap
 
 pytestmark = pytest.mark.usefixtures("nothing_leaked")
 
@@ -293,7 +291,9 @@ def test_a_disk_that_fails_is_survived_by_what_is_elsewhere(areas, space, scratc
     device, name = loop.stdout.strip(), f"hotswap-test-{os.getpid()}"
     sectors = 16 * MIB // 512
     try:
-        made = subprocess.run([dmsetup, "create", name, "--table", f"0 {sectors} linear {device} 0"], capture_output=True, text=True)
+        made = subprocess.run(
+            [dmsetup, "create", name, "--table", f"0 {sectors} linear {device} 0"], capture_output=True, text=True
+        )
         if made.returncode:
             pytest.skip(f"no device mapper here: {made.stderr.strip()}")
         mapped = f"/dev/mapper/{name}"
@@ -358,13 +358,19 @@ assert thread.is_alive() and len(go) < new.count // 64
 
 
 def test_a_thread_that_finds_no_room_waits_and_goes_on_with_a_new_area(path):
-    outcome = run_python(script(OVERPROMISED + "hotswap.swapon(path); thread.join(20); assert not thread.is_alive()\nold.check(); new.check()"), path)
+    outcome = run_python(
+        script(OVERPROMISED + "hotswap.swapon(path); thread.join(20); assert not thread.is_alive()\nold.check(); new.check()"),
+        path,
+    )
     assert outcome.code == 0, outcome
     assert outcome.err.count("waits until an area is added") == 1, outcome
 
 
 def test_a_thread_that_finds_no_room_goes_on_with_a_higher_limit(path):
-    outcome = run_python(script(OVERPROMISED + "space.limit = '16M'; thread.join(20); assert not thread.is_alive()\nold.check(); new.check()"), path)
+    outcome = run_python(
+        script(OVERPROMISED + "space.limit = '16M'; thread.join(20); assert not thread.is_alive()\nold.check(); new.check()"),
+        path,
+    )
     assert outcome.code == 0, outcome
 
 
@@ -391,7 +397,10 @@ assert not stuck, "freeing an array waits for the fault that waits for memory to
 
 
 def test_other_threads_go_on_while_one_waits_for_room(path):
-    code = OVERPROMISED + "old.check()\nassert old.words[5, 5] == pattern([5 + old.name], [1])[0, 5]\nassert space.stats()['wait_ns'] >= 0"
+    code = (
+        OVERPROMISED
+        + "old.check()\nassert old.words[5, 5] == pattern([5 + old.name], [1])[0, 5]\nassert space.stats()['wait_ns'] >= 0"
+    )
     outcome = run_python(script(code), path)
     assert outcome.code == 0, outcome
 
@@ -399,13 +408,13 @@ def test_other_threads_go_on_while_one_waits_for_room(path):
 # --- the watchdog ----------------------------------------------------------------------------------------------------
 
 HANGS = {
-    "the interpreter's lock": "import ctypes\nctypes.PyDLL(None).sleep(1000)",
+    "the interpreter's lock": "import ctypes\nlock = ctypes.create_string_buffer(64)\nfor _time in range(2):\n    ctypes.PyDLL(None).pthread_mutex_lock(lock)",
     "a fault under the interpreter's lock": (
         "import hotswap\n"
-        f"hotswap.swapon({{path!r}}, size='16M')\n"
+        "hotswap.swapon({path!r}, size='16M')\n"
         "space = hotswap.Space('4M')\n"
         "array = space.empty(8 << 20, 'u1')\n"
-        f"hotswap.swapoff({{path!r}})\n"
+        "hotswap.swapoff({path!r})\n"
         "for page in range(0, array.size, 4096):\n"
         "    array[page] = page // 4096 % 7 + 1"
     ),
@@ -419,7 +428,19 @@ def test_a_test_that_hangs_ends_the_run_with_all_stacks(scratch, what):
         f"import pytest\n@pytest.mark.timeout(2)\ndef test_that_hangs():\n{body}\n\ndef test_after():\n    pass\n"
     )
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-c", "/dev/null", "--rootdir", scratch, scratch / "test_hang.py"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "conftest",
+            "-c",
+            "/dev/null",
+            "--rootdir",
+            scratch,
+            scratch / "test_hang.py",
+        ],
         env={**os.environ, "PYTHONPATH": f"{SOURCES}{os.pathsep}{TESTS}"},
         capture_output=True,
         text=True,
@@ -437,9 +458,23 @@ def test_a_test_that_hangs_ends_the_run_with_all_stacks(scratch, what):
 
 
 def test_a_test_that_is_over_in_time_is_left_alone(scratch):
-    (scratch / "test_good.py").write_text("import pytest\n@pytest.mark.timeout(1)\ndef test_one(): pass\ndef test_two():\n    import time; time.sleep(1.5)\n")
+    (scratch / "test_good.py").write_text(
+        "import pytest\n@pytest.mark.timeout(1)\ndef test_one(): pass\ndef test_two():\n    import time; time.sleep(1.5)\n"
+    )
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-c", "/dev/null", "--rootdir", scratch, scratch / "test_good.py"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "conftest",
+            "-c",
+            "/dev/null",
+            "--rootdir",
+            scratch,
+            scratch / "test_good.py",
+        ],
         env={**os.environ, "PYTHONPATH": f"{SOURCES}{os.pathsep}{TESTS}"},
         capture_output=True,
         text=True,
@@ -462,10 +497,24 @@ LEAKS = {
 
 
 def test_a_test_that_leaks_fails(scratch):
-    tests = [f"def test_{name}(areas, scratch):\n    path = str(scratch / 'area')\n    {body}\n" for name, (body, _) in LEAKS.items()]
+    tests = [
+        f"def test_{name}(areas, scratch):\n    path = str(scratch / 'area')\n    {body}\n" for name, (body, _) in LEAKS.items()
+    ]
     (scratch / "test_leak.py").write_text("import hotswap, numpy as np\n" + "\n".join(tests))
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-c", "/dev/null", "--rootdir", scratch, scratch / "test_leak.py"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "conftest",
+            "-c",
+            "/dev/null",
+            "--rootdir",
+            scratch,
+            scratch / "test_leak.py",
+        ],
         env={**os.environ, "PYTHONPATH": f"{SOURCES}{os.pathsep}{TESTS}"},
         capture_output=True,
         text=True,

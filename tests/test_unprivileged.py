@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from support import MIB, PAGE, ROOT, eventually, run_python
+from support import ROOT, run_python
 
 NOBODY = 65534
 
@@ -102,7 +102,9 @@ assert eventually(lambda: used() == 0)
     )
 
 
-@pytest.mark.skipif(ROOT and Path("/proc/sys/vm/unprivileged_userfaultfd").read_text().strip() == "1", reason="system calls are served here")
+@pytest.mark.skipif(
+    ROOT and Path("/proc/sys/vm/unprivileged_userfaultfd").read_text().strip() == "1", reason="system calls are served here"
+)
 def test_a_system_call_reaches_pinned_memory_only(own):
     run(
         """

@@ -28,7 +28,7 @@ _RATES = (  # what it is called, the counter, what a unit is worth, how it is sh
     ("zero", "faults_zero", 1, "{:,.0f}/s"),
     ("in", "pages_in", PAGE / MEGABYTE, "{:,.0f} MB/s"),
     ("out", "pages_out", PAGE / MEGABYTE, "{:,.0f} MB/s"),
-    ("clean drops", "clean_drops", 1, "{:,.0f}/s"),
+    ("clean drops", "pages_clean", PAGE / MEGABYTE, "{:,.0f} MB/s"),
 )
 
 

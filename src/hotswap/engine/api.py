@@ -52,12 +52,12 @@ def swap_off_wait(type: cython.int, timeout_us: cython.long) -> int:
     return result
 
 
-def swap_off_reap(type: cython.int):
+def swap_off_reap(type: cython.int) -> None:
     """After DONE and once the outcome was read: the row may be taken again."""
     swapon.area_release_row(type)
 
 
-def swap_off_cancel(type: cython.int):
+def swap_off_cancel(type: cython.int) -> None:
     swapoff.swapoff_cancel(type)
 
 
@@ -123,12 +123,12 @@ def space_pin(index: cython.int, page: cython.ulonglong, pages: cython.ulonglong
     return result
 
 
-def space_unpin(index: cython.int, page: cython.ulonglong, pages: cython.ulonglong):
+def space_unpin(index: cython.int, page: cython.ulonglong, pages: cython.ulonglong) -> None:
     with cython.nogil:
         pin.mm_unpin(index, page, pages)
 
 
-def forked():
+def forked() -> None:
     """In a child of fork: closes what would act on the parent's memory. Nothing of the engine may be called after it."""
     mmap.mm_forked()
 

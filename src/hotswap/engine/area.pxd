@@ -55,7 +55,7 @@ cdef Area *area_at(int type) noexcept nogil
 cdef int area_take_row() noexcept nogil
 cdef void area_activate(int type) noexcept nogil
 cdef bint area_deactivate(int type) noexcept nogil
-cdef int area_pick(int turn) noexcept nogil
+cdef int areas_by_priority(int *types) noexcept nogil
 cdef void area_rotate(int type) noexcept nogil
 cdef int area_read(Area *area, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot) noexcept nogil
 cdef int area_write(Area *area, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot) noexcept nogil

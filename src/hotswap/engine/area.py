@@ -66,12 +66,15 @@ def area_deactivate(type):
     return found
 
 
-def area_pick(turn):
-    """The type of the ``turn``-th best area, -1 after the last."""
+def areas_by_priority(types):
+    """The areas that take new slots, best first, into ``types`` (room for 32); how many. They may change their order or go
+    while the caller tries one after the other: whoever looked at the list anew each time could miss one."""
     arch.mutex_lock(cython.address(active.lock))
-    type = active.type[turn] if turn < active.count else NIL
+    count = active.count
+    for place in range(count):
+        types[place] = active.type[place]
     arch.mutex_unlock(cython.address(active.lock))
-    return type
+    return count
 
 
 def area_rotate(type):

@@ -19,9 +19,9 @@ the write; nothing else does. Folios charge whether they come in or are taken ou
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.area import NIL, area_at, area_pick, area_rotate, area_write
+from cython.cimports.hotswap.engine.area import area_at, area_rotate, area_write, areas_by_priority
 from cython.cimports.hotswap.engine.cache import cache_add, frame_address, frame_put, frame_take
-from cython.cimports.hotswap.engine.entry import make_entry
+from cython.cimports.hotswap.engine.entry import AREAS, make_entry
 from cython.cimports.hotswap.engine.guard.contract import guard_enter, guard_exit
 from cython.cimports.hotswap.engine.mm import (
     DIRECT_RECLAIMS,
@@ -300,15 +300,12 @@ def write_run(mm, victims, count):
     want: cython.int = 1
     while want < count and victims[want].order == order:
         want += 1
-    turn: cython.int = 0
     addresses = cython.declare(uint64_t[BATCH])
-    while True:
-        type = area_pick(turn)
-        if type == NIL:
-            return 0
+    types = cython.declare(cython.int[AREAS])
+    for turn in range(areas_by_priority(types)):
+        type = types[turn]
         taken = swap_alloc(type, order, want)
         if taken == 0:
-            turn += 1
             continue
         got = cython.cast(cython.int, taken & 0xFFFF)
         offset: uint64_t = taken >> 16
@@ -322,7 +319,6 @@ def write_run(mm, victims, count):
             arch.log(b"hotswap: area %llu: writing at slot %llu failed with errno %llu; trying the next area", type, offset, failed)
             swapcache_free(make_entry(type, offset), got << order)
             swap_free(make_entry(type, offset), got << order)
-            turn += 1
             continue
         area_rotate(type)
         arch.add(cython.address(mm.counter[PAGES_OUT]), got << order)
@@ -331,6 +327,7 @@ def write_run(mm, victims, count):
             cache_add(mm, entry, 1 << order, victims[number].frame)
             finish(mm, cython.address(victims[number]), PTE_SWAPPED, entry)
         return got
+    return 0
 
 
 def was_hot(mm, shadow):

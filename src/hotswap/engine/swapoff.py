@@ -23,10 +23,10 @@ from cython.cimports.hotswap.engine.area import (
     area_activate,
     area_at,
     area_deactivate,
-    area_pick,
     area_read,
     area_rotate,
     area_write,
+    areas_by_priority,
 )
 from cython.cimports.hotswap.engine.cache import cache_sweep
 from cython.cimports.hotswap.engine.entry import AREAS, entry_offset, entry_type, make_entry
@@ -319,15 +319,12 @@ def empty_run(job, mm, run, bounce):
 
 def move_elsewhere(job, mm, run, done, bounce):
     """Writes folios of a run from number ``done`` on to slots in a row of the best area with room; how many."""
-    turn: cython.int = 0
     source = cython.declare(uint64_t[1])
-    while True:
-        type = area_pick(turn)
-        if type == NIL:
-            return 0
+    types = cython.declare(cython.int[AREAS])
+    for turn in range(areas_by_priority(types)):
+        type = types[turn]
         taken = swap_alloc(type, run.order, run.count - done)
         if taken == 0:
-            turn += 1
             continue
         got = cython.cast(cython.int, taken & 0xFFFF)
         offset: uint64_t = taken >> 16
@@ -339,7 +336,6 @@ def move_elsewhere(job, mm, run, done, bounce):
         if failed:
             swapcache_free(make_entry(type, offset), got << run.order)
             swap_free(make_entry(type, offset), got << run.order)
-            turn += 1
             continue
         area_rotate(type)
         swapcache_free(make_entry(type, offset), got << run.order)
@@ -351,6 +347,7 @@ def move_elsewhere(job, mm, run, done, bounce):
             release_entry(mm, old, run.order)
         arch.add(cython.address(job.moved), got << run.order)
         return got
+    return 0
 
 
 def load(job, mm, run, number, bounce):
