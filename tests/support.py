@@ -288,6 +288,10 @@ class Crew:
         thread.start()
         return name
 
+    def steps(self):
+        """How many steps all of them have made."""
+        return sum(self.rounds.values())
+
     def work(self, seconds):
         """Lets them work for a while, or until one fails."""
         self.stop.wait(seconds)

@@ -522,7 +522,7 @@ def test_a_test_that_leaks_fails(scratch):
         cwd=scratch,
     )
     assert done.returncode == 1, done
-    said = dict(re.findall(r"(?s)ERROR at teardown of test_(\w+) _.*?\nE +(.*?)\n(?=___|===)", done.stdout))
-    assert set(said) == {name for name, (_, complaint) in LEAKS.items() if complaint}, done.stdout
-    for name, text in said.items():
-        assert LEAKS[name][1] in text, (name, text)
+    wanted = {name for name, (_, complaint) in LEAKS.items() if complaint}
+    assert set(re.findall(r"(?m)^ERROR \S+::test_(\w+)", done.stdout)) == wanted, done.stdout
+    for name in wanted:
+        assert LEAKS[name][1] in done.stdout, (name, done.stdout)

@@ -189,11 +189,11 @@ def test_a_limit_is_lowered_and_raised_while_threads_work(areas):
         crew.start(toucher(pages, pages.count // 2, pages.count // 2, np.random.default_rng(2)))
         sizes = [4, 12, 5, 16, 6]
         for limit in sizes * 3:
-            before = sum(crew.rounds.values())
+            before = crew.steps()
             space.limit = limit * MIB
             assert space.limit == limit * MIB
             assert space.stats()["resident_bytes"] <= limit * MIB
-            assert eventually(lambda before=before: sum(crew.rounds.values()) > before + 10 or crew.failure)
+            assert eventually(lambda before=before, crew=crew: crew.steps() > before + 10 or crew.failure)
         crew.join()
         pages.check()
         del pages, crew

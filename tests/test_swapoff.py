@@ -2,6 +2,8 @@
 before."""
 
 import errno
+import functools
+import itertools
 import os
 import shutil
 import signal
@@ -351,7 +353,7 @@ def test_two_areas_go_off_at_once(areas, space):
     paths = areas(4)
     pages = filled(space, 16 * MIB)
     for _time in range(10):
-        results = at_once(lambda: hotswap.swapoff(paths[0]), lambda: hotswap.swapoff(paths[1]))
+        results = at_once(*[functools.partial(hotswap.swapoff, path) for path in paths[:2]])
         assert all(isinstance(result, hotswap.Swapoff) for result in results), results
         assert sorted(on()) == sorted(paths[2:])
         hotswap.swapon(paths[0])
@@ -365,7 +367,7 @@ def test_the_same_area_twice_at_once_is_refused_once(areas, space):
     first, second = areas(2)
     pages = filled(space)
     for _time in range(20):
-        results = at_once(*[lambda: hotswap.swapoff(first)] * 3)
+        results = at_once(*[functools.partial(hotswap.swapoff, first)] * 3)
         assert sum(isinstance(result, hotswap.Swapoff) for result in results) == 1, results
         for result in results:
             if not isinstance(result, hotswap.Swapoff):
@@ -436,7 +438,7 @@ def test_an_area_goes_off_while_the_limit_changes(areas):
     paths = areas(2)
     with Space("12M") as space:
         pages = filled(space, 12 * MIB)
-        limits = iter([4, 12, 6, 10] * 100_000)
+        limits = itertools.cycle([4, 12, 6, 10])
 
         def change():
             space.limit = next(limits) * MIB
@@ -446,6 +448,7 @@ def test_an_area_goes_off_while_the_limit_changes(areas):
         crew.start(change)
         crew.start(toucher(pages, 0, pages.count, np.random.default_rng(8)))
         crew.work(1.5)
+        print(crew.rounds)
         assert min(crew.rounds.values()) > 3, crew.rounds
         pages.check()
         del pages, crew

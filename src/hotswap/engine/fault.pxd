@@ -7,6 +7,7 @@ cdef enum:
 cdef void fault_main(int index) noexcept nogil
 cdef void serve(Mm *mm, uint64_t address, int flags) noexcept nogil
 cdef bint serve_once(Mm *mm, uint64_t address, int flags) noexcept nogil
+cdef void stray(Mm *mm, uint64_t page) noexcept nogil
 cdef uint64_t fault_folio(Mm *mm, uint64_t page, int order, bint write) noexcept nogil
 cdef uint64_t first_touch(Mm *mm, uint64_t page, int order) noexcept nogil
 cdef uint64_t fill_in(Mm *mm, uint64_t page, int order, uint64_t value) noexcept nogil

@@ -95,15 +95,13 @@ def serve(mm, address, flags):
 
 
 def serve_once(mm, address, flags):
-    """Finds the folio and what it needs; false when there is no memory for it. An address that belongs to no array gets
-    what a wild pointer gets: a signal."""
+    """Finds the folio and what it needs; false when there is no memory for it."""
     page: uint64_t = (address - mm.arena) >> 12
     arch.read_lock(cython.address(mm.mmap_lock))
     number = find_vma(mm, page)
     served: cython.bint = True
     if number < 0:
-        arch.log(b"hotswap: space %llu: access at 0x%llx, which belongs to no array (freed?)", mm.index, address, 0)
-        poison(mm, page, 1)
+        stray(mm, page)
     else:
         order = mm.vmas[number].order
         start = mm.vmas[number].start
@@ -118,6 +116,16 @@ def serve_once(mm, address, flags):
             map_around(mm, number, folio)
     arch.read_unlock(cython.address(mm.mmap_lock))
     return served
+
+
+def stray(mm, page):
+    """A fault outside all arrays. It may be the late message of one whose array has come and gone: the first time its thread,
+    if there is one, is only woken. A wild pointer faults again, and gets what it gets elsewhere: a signal."""
+    if arch.swap(cython.address(mm.stray), page) == page:
+        arch.log(b"hotswap: space %llu: access at 0x%llx, which belongs to no array (freed?)", mm.index, address_of(mm, page), 0)
+        poison(mm, page, 1)
+    else:
+        arch.mmu_wake(mm.fd, address_of(mm, page), 4096)
 
 
 def fault_folio(mm, page, order, write):

@@ -102,6 +102,7 @@ def set_up(mm, limit, order, refuse):
     arch.store(cython.address(mm.pinned), 0)
     arch.store(cython.address(mm.clock), 0)
     arch.store(cython.address(mm.full_said), 0)
+    arch.store(cython.address(mm.stray), -1)
     arch.store(cython.address(mm.budget), limit - staging_pages(limit, order))
     mm.active.head = EMPTY_LIST
     mm.active.tail = EMPTY_LIST
@@ -221,6 +222,11 @@ def mm_map(index, pages, order):
     mm = mm_at(index)
     arch.write_lock(cython.address(mm.mmap_lock))
     start = vma_insert(mm, pages, order)
+    if start >= 0 and arch.load(cython.address(mm.counter[POISONED])):
+        # A wild access, or the late message of a fault, may have marked pages while they belonged to nobody.
+        arch.mmu_drop(address_of(mm, start), pages << 12)
+        if not mm.features & arch.MMU_POISON:
+            arch.mmu_allow(address_of(mm, start), pages << 12)
     arch.write_unlock(cython.address(mm.mmap_lock))
     return start if start >= 0 else -ENOMEM
 
@@ -241,8 +247,6 @@ def mm_unmap(index, start):
             unmap_folio(mm, page, order)
         page += cython.cast(uint64_t, 1) << order
     arch.mmu_drop(address_of(mm, start), pages << 12)
-    if not mm.features & arch.MMU_POISON and arch.load(cython.address(mm.counter[POISONED])):
-        arch.mmu_allow(address_of(mm, start), pages << 12)
     vma_remove(mm, number)
     arch.write_unlock(cython.address(mm.mmap_lock))
     return 0
