@@ -70,9 +70,7 @@ def test_a_wrong_result_or_no_result_of_hotswap_fails_the_run() -> None:
     assert runner.failed([*ROWS, Row("W2 random", "hotswap", "touches/s", None, None, note="ImportError")])
 
 
-def test_without_matplotlib_there_is_a_sentence_instead_of_a_picture(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_without_matplotlib_there_is_a_sentence_instead_of_a_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert "matplotlib is not installed" in picture.draw(ROWS, settings(tmp_path), tmp_path / "a.png")
     assert not (tmp_path / "a.png").exists()
@@ -109,9 +107,7 @@ def test_names_come_in_the_order_of_the_table_in_any_case_and_by_alias() -> None
 # --- runs
 
 
-def test_a_tiny_run_gives_json_alone_on_standard_output_and_the_files(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_tiny_run_gives_json_alone_on_standard_output_and_the_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)  # a cgroup of 8 MiB takes a memmap many seconds
     monkeypatch.setattr("hotswap.bench.disk._SECONDS", 0.1)
     out, scratch = tmp_path / "out", tmp_path / "scratch"
@@ -235,9 +231,7 @@ def test_touches_are_the_same_for_every_system_and_zipf_has_a_hot_set() -> None:
     assert np.sort(hits)[-100:].sum() > 10_000 > np.sort(np.bincount(data.uniform(1000, 5)(20_000)))[-100:].sum()
 
 
-def test_hotswap_is_used_by_its_fixed_names_and_its_area_is_switched_off(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_hotswap_is_used_by_its_fixed_names_and_its_area_is_switched_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert set(systems.FOLIO) == set(WORKLOADS)
     calls: list[object] = []
 

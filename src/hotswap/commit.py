@@ -13,8 +13,9 @@ from .sizes import PAGE, format_size
 _lock = threading.RLock()  # an array may die, and be taken back here, at any allocation made under it
 _areas: dict[int, int] = {}  # type: usable pages
 _budgets: dict[int, int] = {}  # space: pages it may keep in memory
-_promised: dict[int, int] = {}  # space: pages of its arrays
-_SLACK = 1024  # pages of an area that large folios may not be able to use: its first and its last cluster
+_promised: dict[tuple[int, int], int] = {}  # space and pages of a folio: pages of its arrays
+_SLACK = 2  # clusters of an area that large folios may not be able to use: the one with the header, and the last
+_CLUSTER = 512  # pages
 
 
 def add_area(type_: int, usable: int) -> None:
@@ -30,31 +31,50 @@ def remove_area(type_: int) -> None:
 def set_budget(space: int, pages: int) -> None:
     with _lock:
         _budgets[space] = pages
-        _promised.setdefault(space, 0)
 
 
 def drop_space(space: int) -> None:
     with _lock:
         _budgets.pop(space, None)
-        _promised.pop(space, None)
+        for key in [key for key in _promised if key[0] == space]:
+            del _promised[key]
 
 
 def promise(space: int, pages: int, folio_pages: int) -> None:
     """Counts an array's pages in. Raises ``OutOfSwap`` when that is more than fits."""
+    key = space, folio_pages
     with _lock:
-        slack = 0 if folio_pages == 1 else min(_SLACK, 2 * folio_pages)
-        room = sum(max(0, usable - slack) for usable in _areas.values())
-        wanted = sum(max(0, _promised[s] + (pages if s == space else 0) - _budgets[s]) for s in _budgets)
+        promised = {**_promised, key: _promised.get(key, 0) + pages}
+        room, wanted = _room(promised), _wanted(promised)
         if wanted > room:
             raise OutOfSwap(
                 f"an array of {format_size(pages * PAGE)} is refused: with it, {format_size(wanted * PAGE)} might have to be "
                 f"swapped out and the areas that are on hold {format_size(room * PAGE)}; add an area (hotswap.swapon), raise the "
                 "limit or free arrays."
             )
-        _promised[space] += pages
+        _promised[key] = promised[key]
 
 
-def take_back(space: int, pages: int) -> None:
+def take_back(space: int, pages: int, folio_pages: int) -> None:
     with _lock:
-        if space in _promised:
-            _promised[space] -= pages
+        if (space, folio_pages) in _promised:
+            _promised[space, folio_pages] -= pages
+
+
+def _room(promised: dict[tuple[int, int], int]) -> int:
+    """Pages the areas can hold. Folios of several slots need them in a row, which the ends of an area may not have."""
+    largest = max((folio for (_, folio), pages in promised.items() if pages), default=1)
+    return sum(max(0, usable - min(_SLACK * (largest - 1), _SLACK * _CLUSTER)) for usable in _areas.values())
+
+
+def _wanted(promised: dict[tuple[int, int], int]) -> int:
+    """Pages that may have to be out at one time. Folios that are smaller than others may hold twice the clusters they fill
+    (engine/cluster.py), which then are no use to the larger ones."""
+    out = sum(
+        max(0, sum(pages for (of, _), pages in promised.items() if of == space) - budget) for space, budget in _budgets.items()
+    )
+    if out == 0:
+        return 0
+    largest = max(folio for (_, folio), pages in promised.items() if pages)
+    small = sum(pages for (_, folio), pages in promised.items() if folio < largest)
+    return out + small

@@ -60,8 +60,10 @@ class _Area(NamedTuple):
     file: areafile.AreaFile
     type: int
     priority: int
+    label: bytes  # the engine's log reads it where it is
 
 
+_coming: set[str] = set()  # names that are being switched on
 _areas: dict[str, _Area] = {}
 _lock = threading.Lock()
 forked = False
@@ -113,21 +115,41 @@ def swapon(
         raise AreaError("area 'ram:' is refused: compressed RAM areas are not built yet; use a file or a block device.")
     if isinstance(priority, bool) or not isinstance(priority, int) or priority not in PRIORITIES:
         raise AreaError(f"{name}: priority {priority!r} is not a whole number from -1 to 32767; choose one that is.")
+    if not api.rows_left():
+        raise AreaError(f"{name} is refused: {api.MAX_AREAS} areas are on already; switch one off first.", errno.EPERM)
+    there = os.path.lexists(name)
     file = areafile.open_area(Path(name), size=size, progress=progress)
     try:
-        type_ = api.swap_on(file.fd, file.pages + 1, priority, list(file.badpages))
+        area = _switch_on(file, priority)
+    except BaseException:
+        if not there:
+            os.unlink(file.path)
+        file.close()
+        raise
+    return _describe(area)
+
+
+def _switch_on(file: areafile.AreaFile, priority: int) -> _Area:
+    """Takes an open file in: all of it or nothing. A name is on only once, even if another file has taken it meanwhile."""
+    with _lock:
+        if file.path in _areas or file.path in _coming:
+            raise AreaError(f"{file.path} is on already (the file of that name was replaced); switch it off first.", errno.EBUSY)
+        _coming.add(file.path)
+    try:
+        label = os.fsencode(file.path)
+        type_ = api.swap_on(file.fd, file.pages + 1, priority, list(file.badpages), label)
         if type_ == -errno.EPERM:
             raise AreaError(f"{file.path} is refused: {api.MAX_AREAS} areas are on already; switch one off first.", errno.EPERM)
         if type_ < 0:
             raise AreaError(f"{file.path} is refused: its tables do not fit in memory; free some, or use a smaller area.", -type_)
-    except BaseException:
-        file.close()
-        raise
-    area = _Area(file, type_, priority)
-    with _lock:
-        _areas[file.path] = area
-    commit.add_area(type_, api.area_figures(type_)["usable"])
-    return _describe(area)
+        area = _Area(file, type_, priority, label)
+        commit.add_area(type_, api.area_figures(type_)["usable"])
+        with _lock:
+            _areas[file.path] = area
+        return area
+    finally:
+        with _lock:
+            _coming.discard(file.path)
 
 
 def swapoff(path: str | os.PathLike[str], progress: Callable[[SwapoffProgress], None] | None = None) -> Swapoff:
@@ -138,8 +160,11 @@ def swapoff(path: str | os.PathLike[str], progress: Callable[[SwapoffProgress], 
     """
     area = _find(os.fspath(path))
     started = time.monotonic()
-    if api.swap_off_start(area.type):
-        raise AreaError(f"{area.file.path} is being switched off already; wait for that.", errno.EBUSY)
+    with _lock:  # the row may be another area's by now
+        if _areas.get(area.file.path) is not area:
+            raise _not_on(area.file.path)
+        if api.swap_off_start(area.type):
+            raise AreaError(f"{area.file.path} is being switched off already; wait for that.", errno.EBUSY)
     try:
         while (state := api.swap_off_wait(area.type, _TICK_US)) == api.UNDER_WAY:
             if progress:
@@ -171,7 +196,11 @@ def _find(name: str) -> _Area:
         for area in _areas.values():
             if area.file.path in (name, wanted):
                 return area
-    raise AreaError(f"{name} is not on; hotswap.swaps() lists the areas that are.", errno.EINVAL)
+    raise _not_on(name)
+
+
+def _not_on(name: str) -> AreaError:
+    return AreaError(f"{name} is not on; hotswap.swaps() lists the areas that are.", errno.EINVAL)
 
 
 def _forget(area: _Area) -> None:

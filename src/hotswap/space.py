@@ -34,22 +34,24 @@ def _order(folio: int | str) -> int:
 class _Extent:
     """A range of a space's arena; lives as long as any array on it and gives memory and slots back at its end."""
 
-    __slots__ = ("__array_interface__", "__weakref__", "pages", "space", "start")
+    __slots__ = ("__array_interface__", "__weakref__", "folio", "pages", "space", "start")
 
     def __init__(self, space: "Space", pages: int, order: int, nbytes: int):
         commit.promise(space._index, pages, 1 << order)
         start = api.space_map(space._index, pages, order)
         if start < 0:
-            commit.take_back(space._index, pages)
-            raise OutOfSwap(f"an array of {format_size(nbytes)} is refused: the space has no addresses left; free arrays or use another space.")
-        self.space, self.start, self.pages = space, start, pages
+            commit.take_back(space._index, pages, 1 << order)
+            raise OutOfSwap(
+                f"an array of {format_size(nbytes)} is refused: the space has no addresses left; free arrays or use another space."
+            )
+        self.space, self.start, self.pages, self.folio = space, start, pages, 1 << order
         address = api.space_base(space._index) + start * PAGE
         self.__array_interface__ = {"data": (address, False), "shape": (nbytes,), "typestr": "|u1", "version": 3}
 
     def __del__(self) -> None:
         if hasattr(self, "__array_interface__") and not _forked():
             api.space_unmap(self.space._index, self.start)
-            commit.take_back(self.space._index, self.pages)
+            commit.take_back(self.space._index, self.pages, self.folio)
             self.space._arrays_gone()
 
 
@@ -70,7 +72,6 @@ class Space:
         self._order = _order(folio)
         self._lock = threading.RLock()  # an array may die at any allocation made under it
         self._extents = 0
-        self._closing = False
         pages = self._limit_pages(limit)
         control.require_userfaultfd()
         refuse = api.MOVE if os.environ.get("HOTSWAP_MMU") == "copy" else 0
@@ -78,9 +79,11 @@ class Space:
         if index == -errno.EMFILE:
             raise SpaceError("a space is refused: 64 exist in this process; close one first.")
         if index < 0:
-            raise UnsupportedError(f"a space cannot be made ({os.strerror(-index)}); 'hotswap check' says what this machine lacks.")
+            raise UnsupportedError(
+                f"a space cannot be made ({os.strerror(-index)}); 'hotswap check' says what this machine lacks."
+            )
         self._index = index
-        commit.set_budget(index, pages - api.staging_pages(pages, self._order))
+        self._tell_budget()
 
     def _limit_pages(self, limit: int | str) -> int:
         pages = parse_size(limit, "limit") // PAGE
@@ -101,8 +104,7 @@ class Space:
         folio: int | str | None = None,
     ) -> NDArray[Any]:
         """A plain, writable array in this space; it reads as zeros. Any dtype without Python objects."""
-        if self._index < 0 or self._closing:
-            raise SpaceError("the space is closed; make a new one.")
+        self._open()
         kind = np.dtype(dtype)
         if kind.hasobject:
             raise DtypeError(f"dtype {kind} holds Python objects, which cannot be swapped; use a plain NumPy array for them.")
@@ -129,12 +131,19 @@ class Space:
             raise
         return np.ndarray(dims, kind, buffer=np.asarray(extent), order=order)
 
-    def zeros(self, shape: int | Sequence[int], dtype: DTypeLike = float, order: Literal["C", "F"] = "C", **options: Any) -> NDArray[Any]:
+    def zeros(
+        self, shape: int | Sequence[int], dtype: DTypeLike = float, order: Literal["C", "F"] = "C", **options: Any
+    ) -> NDArray[Any]:
         """An array of zeros; nothing is written, pages appear when touched."""
         return self.empty(shape, dtype, order, **options)
 
     def full(
-        self, shape: int | Sequence[int], fill_value: Any, dtype: DTypeLike | None = None, order: Literal["C", "F"] = "C", **options: Any
+        self,
+        shape: int | Sequence[int],
+        fill_value: Any,
+        dtype: DTypeLike | None = None,
+        order: Literal["C", "F"] = "C",
+        **options: Any,
     ) -> NDArray[Any]:
         """An array of one value; folios of it that are swapped out take no slot."""
         array = self.empty(shape, np.asarray(fill_value).dtype if dtype is None else dtype, order, **options)
@@ -161,45 +170,65 @@ class Space:
 
         Raises ``SpaceError`` for an array of elsewhere, ``OutOfSwap`` when the limit would not leave faults enough.
         """
+        self._open()
         if array.size == 0:
             yield array
             return
         low, high = np.lib.array_utils.byte_bounds(array)
-        base = api.space_base(self._index)
+        index = self._open()
+        base = api.space_base(index)
         first, end = (low - base) // PAGE, -(-(high - base) // PAGE)
-        result = api.space_pin(self._index, first, end - first) if first >= 0 else -errno.EFAULT
+        result = api.space_pin(index, first, end - first) if first >= 0 else -errno.EFAULT
         if result == -errno.EFAULT:
             raise SpaceError("the array is not one of this space; make it with this space's empty() or array().")
         if result == -errno.ENOMEM:
-            raise OutOfSwap(f"{format_size(high - low)} cannot be kept in memory within the limit of {format_size(self.limit)}; raise it or take a part.")
+            raise OutOfSwap(
+                f"{format_size(high - low)} cannot be kept in memory within the limit of {format_size(self.limit)}; raise it or take a part."
+            )
         if result:
             raise SpaceError(f"the array cannot be kept in memory: {os.strerror(-result)}; the log names the page.")
         try:
             yield array
         finally:
-            api.space_unpin(self._index, first, end - first)
+            api.space_unpin(index, first, end - first)
 
     @property
     def limit(self) -> int:
         """Bytes that may be resident; set it at any time. Lowering waits until enough has left."""
-        return int(api.space_figures(self._index)["limit"]) * PAGE
+        return int(api.space_figures(self._open())["limit"]) * PAGE
 
     @limit.setter
     def limit(self, limit: int | str) -> None:
         pages = self._limit_pages(limit)
-        result = api.space_limit(self._index, pages)
+        result = api.space_limit(self._open(), pages)
         if result == -errno.EINVAL:
-            raise SizeError(f"limit {limit!r} is below what pinned arrays, staging frames and faults need now; unpin some or give more.")
+            raise SizeError(
+                f"limit {limit!r} is below what pinned arrays, staging frames and faults need now; unpin some or give more."
+            )
         if result:
-            raise OutOfSwap(f"limit {limit!r} cannot be reached: the areas have no room for what would have to leave; add one. The limit is as before.")
-        staging = api.staging_pages(pages, self._order)
-        commit.set_budget(self._index, max(0, pages - staging))
+            raise OutOfSwap(
+                f"limit {limit!r} cannot be reached: the areas have no room for what would have to leave; add one. The limit is as before."
+            )
+        self._tell_budget()
+
+    def _tell_budget(self) -> None:
+        commit.set_budget(self._index, api.space_figures(self._index)["budget"])
+
+    def _open(self) -> int:
+        """The engine's number of this space; ``SpaceError`` when it is closed."""
+        if self._index < 0:
+            raise SpaceError("the space is closed; make a new one.")
+        return self._index
 
     def stats(self) -> dict[str, int]:
         """Figures since the space was made: faults by kind, bytes in and out, readahead, refaults, bytes resident now; in bytes,
         nanoseconds (``wait_ns``) or times."""
-        raw = api.space_figures(self._index)
-        stats = {name: int(raw[name]) for name in raw if name.startswith(("faults", "refaults", "activations", "direct", "wait", "unmovable"))}
+        raw = api.space_figures(self._open())
+        stats = {
+            name: int(raw[name])
+            for name in raw
+            if name.startswith(("faults", "refaults", "activations", "direct", "wait", "unmovable"))
+        }
         for name in ("pages_in", "pages_out", "pages_clean", "pages_filled", "ahead_pages", "poisoned"):
             stats[name] = int(raw[name])
         stats["readahead_pages"] = stats.pop("ahead_pages")

@@ -51,6 +51,7 @@ cdef extern from "sync.h" nogil:
         LOCKED "ARCH_LOCKED"
         WAITERS "ARCH_WAITERS"
     int thread_slot "arch_thread_slot"()
+    void log_area "arch_log_area"(const char *format, uint64_t name, uint64_t a, uint64_t b)
     void check "arch_check"(bint holds, const char *invariant)
     void log "arch_log"(const char *format, uint64_t a, uint64_t b, uint64_t c)
 

@@ -174,6 +174,17 @@ static inline void arch_log(const char *format, uint64_t a, uint64_t b, uint64_t
     line[n++] = '\n';
     if (write(2, line, (size_t)n) < 0) { /* nobody listens: nothing better to do */ }
 }
+/* The same about an area: %s in the format is its name, an address of a string, or 0. */
+static inline void arch_log_area(const char *format, uint64_t name, uint64_t a, uint64_t b)
+{
+    char line[512];
+    int n = snprintf(line, sizeof line - 1, format, name ? (const char *)(uintptr_t)name : "?", (unsigned long long)a, (unsigned long long)b);
+    if (n > (int)sizeof line - 2)
+        n = sizeof line - 2;
+    line[n++] = '\n';
+    if (write(2, line, (size_t)n) < 0) { /* nobody listens: nothing better to do */ }
+}
+
 /* An invariant of the engine. A broken one ends the process at once: going on would hand out wrong bytes. */
 static inline void arch_check(int holds, const char *invariant)
 {

@@ -49,9 +49,7 @@ def find(mountinfo: str | None = None, membership: str | None = None, root: Path
         if control.exists() and "memory" in control.read_text().split():
             return Hierarchy(2, at)
         at = at.parent
-    raise BenchError(
-        f"no cgroup from here up to {where} hands on the memory controller; enable it in its subtree_control."
-    )
+    raise BenchError(f"no cgroup from here up to {where} hands on the memory controller; enable it in its subtree_control.")
 
 
 def _below(where: Path, mount_root: str, path: str) -> Path:

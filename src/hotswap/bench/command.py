@@ -25,9 +25,7 @@ from .runner import failed, left_out, run
 @click.option("--size", default="2G", show_default=True, help="Bytes of data; W4 sorts half.")
 @click.option("--limit", default="512M", show_default=True, help="Memory that hotswap and the caged peers may use.")
 @click.option("--repeat", default=3, show_default=True, type=click.IntRange(1), help="Rounds, or windows of time.")
-@click.option(
-    "--seconds", default=10.0, show_default=True, type=click.FloatRange(0.01), help="Of touching in W2 and W3."
-)
+@click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(0.01), help="Of touching in W2 and W3.")
 @click.option(
     "--data",
     default="random",
@@ -35,9 +33,7 @@ from .runner import failed, left_out, run
     metavar="|".join(KINDS),
     help="What the array holds; smooth compresses.",
 )
-@click.option(
-    "--scratch", default="/var/tmp", show_default=True, type=click.Path(path_type=Path), help="Where swap files go."
-)
+@click.option("--scratch", default="/var/tmp", show_default=True, type=click.Path(path_type=Path), help="Where swap files go.")
 @click.option(
     "--out",
     default="bench-out",

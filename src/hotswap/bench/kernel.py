@@ -99,8 +99,7 @@ class Zram(KernelSwap):
             except OSError as error:
                 if attempt == 49:
                     raise BenchError(
-                        f"{self.path} could not be removed: {error.strerror}; "
-                        f"write {self._number} to {_ZRAM_CONTROL}/hot_remove."
+                        f"{self.path} could not be removed: {error.strerror}; write {self._number} to {_ZRAM_CONTROL}/hot_remove."
                     ) from error
                 time.sleep(0.1)
         self._number = None
@@ -130,9 +129,7 @@ def drop_caches() -> None:
 def _call(command: str, *arguments: str) -> None:
     found = shutil.which(command, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if found is None:
-        raise BenchError(
-            f"there is no {command} on this machine; install util-linux (mkswap, swapon) or kmod (modprobe)."
-        )
+        raise BenchError(f"there is no {command} on this machine; install util-linux (mkswap, swapon) or kmod (modprobe).")
     # A session of its own: Ctrl-C in the terminal must not stop the swapoff that cleans up after it.
     done = subprocess.run([found, *arguments], capture_output=True, text=True, start_new_session=True)
     if done.returncode:

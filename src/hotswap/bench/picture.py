@@ -32,9 +32,7 @@ def draw(rows: Sequence[Row], settings: Settings, path: Path) -> str:
     panels = drawing.subplots(len(shown), 1, squeeze=False, height_ratios=[0.9 + 0.3 * len(f) for _, f in shown])
     for axes, (measure, found) in zip(panels[:, 0], shown, strict=True):
         values = [r.value or 0.0 for r in found]
-        bars = axes.barh(
-            [r.system for r in found], values, color=[_OURS if r.system == "hotswap" else _PEER for r in found]
-        )
+        bars = axes.barh([r.system for r in found], values, color=[_OURS if r.system == "hotswap" else _PEER for r in found])
         labels = [figure(r.value) + (" WRONG" if r.verified is False else "") if r.value else "" for r in found]
         axes.bar_label(bars, labels, padding=3, fontsize=8)
         for at, row in enumerate(found):

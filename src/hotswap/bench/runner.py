@@ -226,9 +226,7 @@ class _Child:
 
 def _check_room(settings: Settings) -> None:
     if not settings.scratch.is_dir():
-        raise BenchError(
-            f"the scratch directory {settings.scratch} does not exist; make it or give another with --scratch."
-        )
+        raise BenchError(f"the scratch directory {settings.scratch} does not exist; make it or give another with --scratch.")
     if not os.access(settings.scratch, os.W_OK | os.X_OK):
         raise BenchError(f"the scratch directory {settings.scratch} cannot be written to; give another with --scratch.")
     needed, free = area_bytes(settings.size), shutil.disk_usage(settings.scratch).free

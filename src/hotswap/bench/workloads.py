@@ -84,9 +84,7 @@ def sequential(memory: Memory, settings: Settings, pattern: Pattern, report: Rep
     return None
 
 
-def touches(
-    measure: str, memory: Memory, settings: Settings, pattern: Pattern, pick: Picker, report: Report
-) -> str | None:
+def touches(measure: str, memory: Memory, settings: Settings, pattern: Pattern, pick: Picker, report: Report) -> str | None:
     array = memory.empty(settings.size)
     words = data.words_of(array)
     pattern.fill(words)

@@ -7,7 +7,7 @@ from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine import mmap, pin, swap_map, swapoff, swapon
 from cython.cimports.hotswap.engine.area import SWP_EMPTYING, SWP_USED, SWP_WRITEOK, area_at
 from cython.cimports.hotswap.engine.entry import AREAS
-from cython.cimports.hotswap.engine.guard.contract import choose_guard, guard_retire
+from cython.cimports.hotswap.engine.guard.contract import choose_guard
 from cython.cimports.hotswap.engine.mm import COUNTERS
 from cython.cimports.libc.stdint import int64_t, uint64_t
 
@@ -25,12 +25,13 @@ FIGURES = (
 )  # fmt: skip
 
 
-def swap_on(fd: cython.int, slots: cython.ulonglong, priority: cython.int, bad: list) -> int:
-    """The new area's type, or a negative errno (swapon.area_setup); ValueError for a bad slot that is none."""
+def swap_on(fd: cython.int, slots: cython.ulonglong, priority: cython.int, bad: list, label: bytes) -> int:
+    """``label`` names it in the log; the caller keeps the object until the area is off. The new area's type, or a negative errno (swapon.area_setup); ValueError for a bad slot that is none."""
     with cython.nogil:
         type = swapon.area_setup(fd, slots, priority)
     if type < 0:
         return type
+    swapon.area_label(type, cython.cast(uint64_t, cython.cast(cython.p_char, label)))
     for slot in bad:
         if not swap_map.swap_map_mark_bad(type, slot):
             swapon.area_teardown(type)
@@ -38,6 +39,11 @@ def swap_on(fd: cython.int, slots: cython.ulonglong, priority: cython.int, bad: 
     with cython.nogil:
         swapon.area_publish(type)
     return type
+
+
+def rows_left() -> bool:
+    """Can another area go on?"""
+    return any(not area_figures(type)["on"] for type in range(AREAS))
 
 
 def swap_off_start(type: cython.int) -> int:
@@ -143,7 +149,7 @@ def space_features(index: cython.int) -> int:
 
 def space_figures(index: cython.int) -> dict:
     figures = {name: mmap.mm_figure(index, which) for which, name in enumerate(FIGURES)}
-    for which, name in enumerate(("resident", "limit", "pinned", "active", "inactive")):
+    for which, name in enumerate(("resident", "limit", "pinned", "budget", "active", "inactive")):
         figures[name] = mmap.mm_figure(index, COUNTERS + which)
     return figures
 

@@ -23,6 +23,7 @@ cdef struct Area:
     # Set up before publish, gone after retire; reading them needs the guard.
     int fd
     int priority
+    uint64_t label          # address of the name that the log gives it, or 0
     int generation          # how many times this row was switched on
     int cluster_count
     uint64_t slots          # the header's slot 0 and bad ones included
@@ -37,6 +38,8 @@ cdef struct Area:
     int partial_tail[10]
     int current[10]         # the cluster that order takes slots from now
     int cursor[10]          # and where in it
+    int order_clusters[10]  # how many clusters are that order's
+    uint64_t order_used[10] # and how many slots in them are taken
     # Counters
     arch.word inuse         # slots with a count or in the swap cache
     arch.word pages_in

@@ -15,6 +15,7 @@ cdef void clusters_setup(Area *area) noexcept nogil
 cdef bint cluster_take(Area *area, int order, int want, Run *run) noexcept nogil
 cdef bint cluster_scan(Area *area, int number, int start, int order, int want, Run *run) noexcept nogil
 cdef void cluster_settle(Area *area, int number) noexcept nogil
+cdef void cluster_mark(Area *area, uint64_t offset, int slots) noexcept nogil
 cdef void cluster_put(Area *area, uint64_t offset) noexcept nogil
 cdef void list_add(Area *area, int number, int list) noexcept nogil
 cdef void list_remove(Area *area, int number) noexcept nogil

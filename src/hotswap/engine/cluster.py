@@ -2,7 +2,9 @@
 
 A cluster serves folios of one size while anything is in it, so that large folios keep finding aligned room. Each order
 takes slots from its current cluster, front to back; then from a free cluster; then from one with gaps; and when there is
-neither, from a gap in any cluster at all. Whoever evicts asks for room for many folios at once and gets them in a row.
+neither, from a gap in any cluster at all. An order whose clusters are less than half full goes to those with gaps first:
+so small folios never hold more than twice the clusters they need, and large ones that were promised room find it
+(hotswap.commit counts on that). Whoever evicts asks for room for many folios at once and gets them in a row.
 
 The caller holds the area's lock throughout and is inside the guard (or is swapon, before anybody else can see the area).
 """
@@ -10,6 +12,7 @@ The caller holds the area's lock throughout and is inside the guard (or is swapo
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import CLUSTER_SLOTS, NIL, ORDERS
+from cython.cimports.libc.stdint import uint64_t
 
 
 def clusters_setup(area):
@@ -20,6 +23,8 @@ def clusters_setup(area):
         area.partial_tail[order] = NIL
         area.current[order] = NIL
         area.cursor[order] = 0
+        area.order_clusters[order] = 0
+        area.order_used[order] = 0
     number = area.cluster_count - 1
     while number >= 0:  # the last one first, so that the front of the file is used first
         cluster = cython.address(area.clusters[number])
@@ -33,6 +38,7 @@ def clusters_setup(area):
             list_add(area, number, LIST_FREE)
         elif cluster.used < CLUSTER_SLOTS:
             cluster.order = 0
+            area.order_clusters[0] += 1
             list_add(area, number, LIST_PARTIAL)
         number -= 1
 
@@ -42,14 +48,19 @@ def cluster_take(area, order, want, run):
     while True:
         number = area.current[order]
         if number == NIL:
-            number = area.free_head
+            sparse: cython.bint = area.order_used[order] * 2 < cython.cast(uint64_t, area.order_clusters[order]) * CLUSTER_SLOTS
+            number = area.partial_head[order] if sparse else NIL
+            if number == NIL:
+                number = area.free_head
             if number == NIL:
                 number = area.partial_head[order]
             if number == NIL:
                 break
             list_remove(area, number)
             area.clusters[number].list = LIST_CURRENT
-            area.clusters[number].order = order
+            if area.clusters[number].order == NIL:
+                area.clusters[number].order = order
+                area.order_clusters[order] += 1
             area.current[order] = number
             area.cursor[order] = 0
         if cluster_scan(area, number, area.cursor[order], order, want, run):
@@ -96,12 +107,18 @@ def cluster_settle(area, number):
     if cluster.list != LIST_NONE:
         list_remove(area, number)
     if cluster.used == 0:
+        area.order_clusters[cluster.order] -= 1
         cluster.order = NIL
         list_add(area, number, LIST_FREE)
     elif cluster.used < CLUSTER_SLOTS:
-        if cluster.order == NIL:
-            cluster.order = 0
         list_add(area, number, LIST_PARTIAL)
+
+
+def cluster_mark(area, offset, slots):
+    """Slots in a row were taken."""
+    cluster = cython.address(area.clusters[offset // CLUSTER_SLOTS])
+    cluster.used += slots
+    area.order_used[cluster.order] += slots
 
 
 def cluster_put(area, offset):
@@ -110,6 +127,7 @@ def cluster_put(area, offset):
     cluster = cython.address(area.clusters[number])
     arch.check(cluster.used > 0, b"a slot that is freed was in use")
     cluster.used -= 1
+    area.order_used[cluster.order] -= 1
     if cluster.used == 0 or cluster.list == LIST_NONE:
         cluster_settle(area, number)
 

@@ -58,7 +58,7 @@ from cython.cimports.hotswap.engine.readahead import readahead_after, readahead_
 from cython.cimports.hotswap.engine.reclaim import charge, charge_now, lru_insert, uncharge, was_hot
 from cython.cimports.hotswap.engine.swap_map import swap_free
 from cython.cimports.libc.errno import EIO
-from cython.cimports.libc.stdint import uint32_t, uint64_t
+from cython.cimports.libc.stdint import uint64_t
 
 
 def fault_main(index):
@@ -221,7 +221,12 @@ def read_entry(mm, entry, order, page):
         if not failed:
             arch.add(cython.address(mm.counter[PAGES_IN]), 1 << order)
             return frame
-    arch.log(b"hotswap: area %llu: slot %llu cannot be read (page at 0x%llx): whoever touches it gets SIGBUS", type, entry_offset(entry), address_of(mm, page))
+    arch.log_area(
+        b"hotswap: area %s: slot %llu cannot be read (page at 0x%llx): whoever touches that page gets a signal",
+        area_at(type).label,
+        entry_offset(entry),
+        address_of(mm, page),
+    )
     frame_put(mm, frame, FRAME_READY)
     return NO_FRAME
 

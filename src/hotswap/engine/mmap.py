@@ -12,18 +12,16 @@ from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_sweep, frames_setup
 from cython.cimports.hotswap.engine.fault import fault_main, release_entry
 from cython.cimports.hotswap.engine.mm import (
-    COUNTERS,
     AHEADERS,
+    COUNTERS,
     HANDLERS,
     MMS,
-    MM_NIL,
     POISONED,
     PTE_ACTIVE,
     PTE_CLEAN,
     PTE_DIRTY,
     PTE_KIND,
     PTE_PINNED,
-    PTE_POISON,
     PTE_SWAPPED,
     STREAMS,
     VMAS,
@@ -36,7 +34,6 @@ from cython.cimports.hotswap.engine.mm import (
     mmlist_add,
     mmlist_remove,
     pte_entry,
-    pte_order,
     vma_insert,
     vma_remove,
 )
@@ -314,7 +311,8 @@ def mm_features(index):
 
 
 def mm_figure(index, which):
-    """A counter by its name in mm.pxd; after those: resident pages with the staging frames, the limit, pinned, active, inactive."""
+    """A counter by its name in mm.pxd; after those: resident pages with the staging frames, the limit, pinned, the limit
+    without the staging frames, active, inactive."""
     mm = mm_at(index)
     staging = cython.cast(uint64_t, mm.frame_count) << mm.frame_order
     if which < COUNTERS:
@@ -325,4 +323,6 @@ def mm_figure(index, which):
         return arch.load(cython.address(mm.budget)) + staging
     if which == COUNTERS + 2:
         return arch.load(cython.address(mm.pinned))
-    return mm.active.pages if which == COUNTERS + 3 else mm.inactive.pages
+    if which == COUNTERS + 3:
+        return arch.load(cython.address(mm.budget))
+    return mm.active.pages if which == COUNTERS + 4 else mm.inactive.pages

@@ -34,7 +34,6 @@ from cython.cimports.hotswap.engine.mm import (
     PAGES_OUT,
     PTE_ACTIVE,
     PTE_CLEAN,
-    PTE_DIRTY,
     PTE_FILLED,
     PTE_KIND,
     PTE_REFERENCED,
@@ -316,7 +315,12 @@ def write_run(mm, victims, count):
         failed = area_write(area_at(type), addresses, got, cython.cast(uint64_t, 1) << order, offset)
         guard_exit(type)
         if failed:
-            arch.log(b"hotswap: area %llu: writing at slot %llu failed with errno %llu; trying the next area", type, offset, failed)
+            arch.log_area(
+                b"hotswap: area %s: writing at slot %llu failed with errno %llu; trying the next area",
+                area_at(type).label,
+                offset,
+                failed,
+            )
             swapcache_free(make_entry(type, offset), got << order)
             swap_free(make_entry(type, offset), got << order)
             continue

@@ -15,7 +15,7 @@ the ``slots`` slots of a folio, of which the entry names the first. Errors are n
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import CLUSTER_SLOTS, SWP_WRITEOK, Cluster, area_at
-from cython.cimports.hotswap.engine.cluster import Run, cluster_put, cluster_take
+from cython.cimports.hotswap.engine.cluster import Run, cluster_mark, cluster_put, cluster_take
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
 from cython.cimports.hotswap.engine.guard.contract import guard_enter, guard_exit
 from cython.cimports.libc.errno import EEXIST, EINVAL, ENOENT, ENOMEM
@@ -88,7 +88,7 @@ def swap_alloc(type, order, want):
         for slot in range(run.count << order):
             arch.check(area.map[run.offset + slot] == 0, b"a slot that is handed out was free")
             area.map[run.offset + slot] = 1 | SWAP_HAS_CACHE
-        area.clusters[run.offset // CLUSTER_SLOTS].used += run.count << order
+        cluster_mark(area, run.offset, run.count << order)
         arch.add(cython.address(area.inuse), run.count << order)
         taken = run.offset << 16 | run.count
     arch.mutex_unlock(cython.address(area.lock))

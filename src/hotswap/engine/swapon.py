@@ -15,6 +15,11 @@ from cython.cimports.libc.errno import ENOMEM, EPERM
 from cython.cimports.libc.stdint import uint32_t
 
 
+def area_label(type, name):
+    """The address of the area's name for the log; whoever gives it keeps it there until the area is off."""
+    area_at(type).label = name
+
+
 def area_setup(fd, slots, priority):
     """A row for an area of ``slots`` slots (the header's included) in the open file ``fd``; its type, not yet published.
 
@@ -27,6 +32,7 @@ def area_setup(fd, slots, priority):
     area.fd = fd
     area.slots = slots
     area.priority = priority
+    area.label = 0
     area.generation += 1
     area.buckets = cython.cast(cython.pointer(uint32_t), arch.table(BUCKETS, cython.sizeof(uint32_t)))
     if not area.buckets or map_setup(area):

@@ -55,6 +55,9 @@ class Seam(Atomics, Sync, Mmu, Disk):
     def log(self, text, a, b, c):
         self.lines.append((text, a, b, c))
 
+    def log_area(self, text, name, a, b):
+        self.lines.append((text, name, a, b))
+
     def table(self, count, each):
         kind = each.kind if isinstance(each, Size) else None
         if not isinstance(kind, Kind):
