@@ -77,4 +77,4 @@ def _wanted(promised: dict[tuple[int, int], int]) -> int:
         return 0
     largest = max(folio for (_, folio), pages in promised.items() if pages)
     small = sum(pages for (_, folio), pages in promised.items() if folio < largest)
-    return out + small
+    return out + min(small, out)

@@ -23,6 +23,7 @@ cdef struct Area:
     # Set up before publish, gone after retire; reading them needs the guard.
     int fd
     int priority
+    int turn                # pages it took since its equals had theirs; under active.lock
     uint64_t label          # address of the name that the log gives it, or 0
     int generation          # how many times this row was switched on
     int cluster_count
@@ -59,6 +60,6 @@ cdef int area_take_row() noexcept nogil
 cdef void area_activate(int type) noexcept nogil
 cdef bint area_deactivate(int type) noexcept nogil
 cdef int areas_by_priority(int *types) noexcept nogil
-cdef void area_rotate(int type) noexcept nogil
+cdef void area_rotate(int type, int pages) noexcept nogil
 cdef int area_read(Area *area, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot) noexcept nogil
 cdef int area_write(Area *area, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot) noexcept nogil

@@ -77,16 +77,20 @@ def areas_by_priority(types):
     return count
 
 
-def area_rotate(type):
-    """Its equals come first the next time."""
+def area_rotate(type, pages):
+    """Counts what an area took; after a cluster's worth its equals come first. A turn is that long so that transfers stay large
+    and in a row, and counted in pages so that equals share evenly whatever sizes they are asked for."""
     arch.mutex_lock(cython.address(active.lock))
-    place = 0
-    while place < active.count and active.type[place] != type:
-        place += 1
-    while place + 1 < active.count and areas[active.type[place + 1]].priority == areas[type].priority:
-        active.type[place] = active.type[place + 1]
-        active.type[place + 1] = type
-        place += 1
+    areas[type].turn += pages
+    if areas[type].turn >= CLUSTER_SLOTS:
+        areas[type].turn = 0
+        place = 0
+        while place < active.count and active.type[place] != type:
+            place += 1
+        while place + 1 < active.count and areas[active.type[place + 1]].priority == areas[type].priority:
+            active.type[place] = active.type[place + 1]
+            active.type[place + 1] = type
+            place += 1
     arch.mutex_unlock(cython.address(active.lock))
 
 

@@ -324,7 +324,7 @@ def write_run(mm, victims, count):
             swapcache_free(make_entry(type, offset), got << order)
             swap_free(make_entry(type, offset), got << order)
             continue
-        area_rotate(type)
+        area_rotate(type, got << order)
         arch.add(cython.address(mm.counter[PAGES_OUT]), got << order)
         for number in range(got):
             entry = make_entry(type, offset + (cython.cast(uint64_t, number) << order))

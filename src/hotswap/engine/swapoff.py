@@ -337,7 +337,7 @@ def move_elsewhere(job, mm, run, done, bounce):
             swapcache_free(make_entry(type, offset), got << run.order)
             swap_free(make_entry(type, offset), got << run.order)
             continue
-        area_rotate(type)
+        area_rotate(type, got << run.order)
         swapcache_free(make_entry(type, offset), got << run.order)
         for number in range(got):
             page = run.pages[done + number]

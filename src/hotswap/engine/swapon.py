@@ -33,6 +33,7 @@ def area_setup(fd, slots, priority):
     area.slots = slots
     area.priority = priority
     area.label = 0
+    area.turn = 0
     area.generation += 1
     area.buckets = cython.cast(cython.pointer(uint32_t), arch.table(BUCKETS, cython.sizeof(uint32_t)))
     if not area.buckets or map_setup(area):
