@@ -604,22 +604,41 @@ def test_an_array_that_could_not_be_held_is_refused(areas, space):
     assert array.nbytes == 5 * MIB
 
 
-def test_what_is_promised_can_be_held(areas, space):
-    """As much as is allowed, all written: nobody waits for room."""
-    areas(2, "8M")
-    arrays = []
-    while True:
-        try:
-            arrays.append(Pages(space, MIB // 2 + len(arrays) * 8 * PAGE, len(arrays)))
-        except OutOfSwap:
-            break
-    for generation in (1, 2):
-        for pages in arrays:
-            pages.stamp(0, pages.count, generation)
-    for pages in arrays:
-        pages.check()
-    assert sum(pages.count for pages in arrays) * PAGE > 16 * MIB
-    del arrays, pages
+def test_what_is_promised_can_be_held(areas):
+    """As much as is allowed, all written, then read again and again: nobody waits for room."""
+    paths = areas(2, "8M")
+    for path in paths:
+        hotswap.swapoff(path)
+    outcome = run_python(
+        """
+        import sys, numpy as np, hotswap
+        from support import *
+        for path in sys.argv[1:]:
+            hotswap.swapon(path)
+        for _round in range(4):
+            space = hotswap.Space("4M")
+            arrays = []
+            while True:
+                try:
+                    arrays.append(Pages(space, MIB // 2 + len(arrays) * 8 * PAGE, len(arrays)))
+                except hotswap.OutOfSwap:
+                    break
+            assert sum(pages.count for pages in arrays) * PAGE > 12 * MIB
+            for generation in (1, 2):
+                for pages in arrays:
+                    pages.stamp(0, pages.count, generation)
+            for _pass in range(4):
+                for pages in arrays:
+                    pages.check()
+            del arrays, pages
+            space.close()
+        """,
+        *paths,
+        hangs=True,
+        timeout=20,
+    )
+    assert outcome is not None, "the arrays were promised, and reading them waits for ever"
+    assert outcome.code == 0, outcome
 
 
 def test_what_is_promised_to_folios_of_several_sizes_can_be_held(areas):
@@ -630,7 +649,7 @@ def test_what_is_promised_to_folios_of_several_sizes_can_be_held(areas):
         from support import Pages
         hotswap.swapon(sys.argv[1])
         space = hotswap.Space("8M", "128K")
-        small = Pages(space, 9 << 20, 1, folio="4K")
+        small = Pages(space, 7 << 20, 1, folio="4K")
         small.stamp(0, small.count, 1)
         random = np.random.default_rng(1)
         for generation in range(2, 12):
@@ -642,7 +661,7 @@ def test_what_is_promised_to_folios_of_several_sizes_can_be_held(areas):
                 large.append(Pages(space, 1 << 20, 2 + len(large)))
         except hotswap.OutOfSwap:
             pass
-        assert len(large) > 3
+        assert large
         for generation in (1, 2, 3):
             for pages in large:
                 pages.stamp(0, pages.count, generation)
