@@ -170,17 +170,27 @@ def swapoff(path: str | os.PathLike[str], progress: Callable[[SwapoffProgress], 
             if progress:
                 progress(_how_far(area, time.monotonic() - started))
     except BaseException:
-        api.swap_off_cancel(area.type)
-        while (state := api.swap_off_wait(area.type, _TICK_US)) == api.UNDER_WAY:
-            pass
-        if state == api.DONE:
-            _forget(area)
+        _give_up(area)
         raise
     moved, loaded, why, slot = api.swap_off_progress(area.type)
     if state != api.DONE:
         raise AreaError(_why_not(area, why, slot), why)
     _forget(area)
     return Swapoff(area.file.path, moved + loaded, moved, loaded, time.monotonic() - started)
+
+
+def _give_up(area: _Area) -> None:
+    """Cancels a swapoff and waits until it has ended, one way or the other; a second Ctrl-C does not leave it half watched."""
+    while True:
+        try:
+            api.swap_off_cancel(area.type)
+            while (state := api.swap_off_wait(area.type, _TICK_US)) == api.UNDER_WAY:
+                pass
+            if state == api.DONE:
+                _forget(area)
+            return
+        except KeyboardInterrupt:
+            continue
 
 
 def swaps() -> list[Swap]:

@@ -150,10 +150,12 @@ class Space:
         array[...] = fill_value
         return array
 
-    def array(self, object: ArrayLike, dtype: DTypeLike | None = None, **options: Any) -> NDArray[Any]:
-        """A copy of ``object`` in this space."""
+    def array(
+        self, object: ArrayLike, dtype: DTypeLike | None = None, order: Literal["K", "C", "F"] = "K", **options: Any
+    ) -> NDArray[Any]:
+        """A copy of ``object`` in this space; ``order`` "K" keeps Fortran order."""
         source = np.asarray(object, dtype)
-        fortran = source.flags.f_contiguous and not source.flags.c_contiguous
+        fortran = order == "F" or (order == "K" and source.flags.f_contiguous and not source.flags.c_contiguous)
         array = self.empty(source.shape, source.dtype, "F" if fortran else "C", **options)
         array[...] = source
         return array

@@ -280,7 +280,7 @@ def mm_limit(index, limit):
     before = arch.swap(cython.address(mm.budget), limit - staging)
     barren: cython.int = 0
     while arch.load(cython.address(mm.resident)) > arch.load(cython.address(mm.budget)):
-        if shrink(mm, arch.load(cython.address(mm.resident)) - arch.load(cython.address(mm.budget))):
+        if shrink(mm, arch.load(cython.address(mm.resident)) - arch.load(cython.address(mm.budget)), barren > 0):
             barren = 0
             continue
         barren += 1

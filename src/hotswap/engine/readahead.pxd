@@ -2,7 +2,7 @@ from libc.stdint cimport uint64_t
 from hotswap.engine.mm cimport Mm
 
 cdef enum:
-    AHEAD_PAGES = 1024      # the widest window, 4 MiB
+    WIDEST = 2048           # pages of the widest window, 8 MiB
     AHEAD_READ = 256        # pages of one transfer, 1 MiB
 
 cdef struct Span:           # folios that are out in consecutive slots

@@ -13,7 +13,7 @@ written without a lock, a wrong one costs a read.
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import SWP_WRITEOK, area_at, area_read
-from cython.cimports.hotswap.engine.cache import cache_reserve, cache_settle, frame_address, frame_put, frame_take
+from cython.cimports.hotswap.engine.cache import cache_forget, cache_reserve, cache_settle, frame_address, frame_put, frame_take
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
 from cython.cimports.hotswap.engine.guard.contract import guard_enter, guard_exit
 from cython.cimports.hotswap.engine.mm import (
@@ -29,6 +29,7 @@ from cython.cimports.hotswap.engine.mm import (
     mm_at,
     pte_entry,
 )
+from cython.cimports.hotswap.engine.swap_map import swap_count
 from cython.cimports.libc.stdint import uint64_t
 
 
@@ -41,7 +42,7 @@ def readahead_after(mm, page, order):
             continue
         arch.store(cython.address(stream.next), page + size)
         window = arch.load(cython.address(stream.window)) * 2
-        most: uint64_t = AHEAD_PAGES >> order
+        most: uint64_t = WIDEST >> order
         spare: uint64_t = mm.frame_count >> 2  # windows of all readers together leave frames for faults and reclaim
         window = window if window < most else most
         window = window if window < spare else spare
@@ -141,6 +142,9 @@ def read_window(mm, page, folios):
             for k in range(got):
                 mm.frames[frames[k]].ahead = True
                 cache_settle(mm, frames[k], not failed)  # what could not be read is left to the fault, which says so
+                part = entry + (cython.cast(uint64_t, k) << order)
+                if not failed and swap_count(part) == 0:
+                    cache_forget(mm, part)  # let go of meanwhile, when the frame could not be taken out of the cache
         run = got if got else 1  # none: the first is in the cache already, or was just freed
         page += cython.cast(uint64_t, run) << order
         folios -= run

@@ -18,9 +18,9 @@ cdef bint charge(Mm *mm, uint64_t pages) noexcept nogil
 cdef bint charge_now(Mm *mm, uint64_t pages) noexcept nogil
 cdef void uncharge(Mm *mm, uint64_t pages) noexcept nogil
 cdef void reclaim_main(int index) noexcept nogil
-cdef uint64_t shrink(Mm *mm, uint64_t want) noexcept nogil
-cdef void age(Mm *mm) noexcept nogil
-cdef int isolate(Mm *mm, Victim *victims, uint64_t want) noexcept nogil
+cdef uint64_t shrink(Mm *mm, uint64_t want, bint urgent) noexcept nogil
+cdef void age(Mm *mm, bint urgent) noexcept nogil
+cdef int isolate(Mm *mm, Victim *victims, uint64_t want, bint urgent) noexcept nogil
 cdef void sort_by_page(Victim *victims, int count) noexcept nogil
 cdef uint64_t drop_clean(Mm *mm, Victim *victims, int count) noexcept nogil
 cdef bint take_out(Mm *mm, Victim *victim) noexcept nogil

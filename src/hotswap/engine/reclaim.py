@@ -76,7 +76,7 @@ def charge(mm, pages):
     while barren < BARREN_ROUNDS and not arch.load(cython.address(mm.stop)):
         seen = arch.event_read(cython.address(mm.relief))
         charged: cython.bint = charge_now(mm, pages)
-        if not charged and shrink(mm, pages * 4 if pages > 16 else 64):
+        if not charged and shrink(mm, pages * 4 if pages > 16 else 64, barren > 0):
             barren = 0
             continue
         if charged or charge_now(mm, pages):
@@ -107,15 +107,16 @@ def reclaim_main(index):
         seen = arch.event_read(cython.address(mm.pressure))
         resident = arch.load(cython.address(mm.resident))
         budget = arch.load(cython.address(mm.budget))
-        if resident + 2 * low_mark(mm) > budget and shrink(mm, BATCH_PAGES):
+        if resident + 2 * low_mark(mm) > budget and shrink(mm, BATCH_PAGES, False):
             continue
         arch.event_wait(cython.address(mm.pressure), seen, 100000)
 
 
-def shrink(mm, want):
-    """May block. One round: takes out at least ``want`` pages if it can; how many left. Any number may run at a time."""
+def shrink(mm, want, urgent):
+    """May block. One round: takes out at least ``want`` pages if it can; how many left. Any number may run at a time.
+    ``urgent``: the round before freed nothing."""
     victims = cython.declare(Victim[BATCH])
-    count = isolate(mm, victims, want if want < BATCH_PAGES else BATCH_PAGES)
+    count = isolate(mm, victims, want if want < BATCH_PAGES else BATCH_PAGES, urgent)
     if count == 0:
         return 0
     sort_by_page(victims, count)
@@ -123,11 +124,14 @@ def shrink(mm, want):
     return freed + write_out(mm, victims, count)
 
 
-def age(mm):
-    """Under lru_lock: when more than half of what is in memory is on ``active``, its oldest go to ``inactive``."""
+def age(mm, urgent):
+    """Under lru_lock: when more than half of what is in memory is on ``active``, its oldest go to ``inactive``.
+
+    ``urgent``: a round freed nothing. With the areas full only clean folios can leave, and those may all be on ``active``.
+    """
     for _turn in range(BATCH):
         page: uint32_t = mm.active.tail
-        if mm.active.pages <= mm.inactive.pages or page == EMPTY_LIST:
+        if page == EMPTY_LIST or (mm.active.pages <= mm.inactive.pages and not urgent):
             return
         pte = cython.address(mm.ptes[page])
         if not arch.bit_trylock(cython.address(pte.state)):
@@ -138,13 +142,13 @@ def age(mm):
         arch.bit_unlock(cython.address(pte.state), state & ~cython.cast(uint64_t, PTE_ACTIVE | PTE_REFERENCED))
 
 
-def isolate(mm, victims, want):
+def isolate(mm, victims, want, urgent):
     """Takes folios off ``inactive``, oldest first, with their entries locked; how many. Those somebody works on stay."""
     count: cython.int = 0
     pages: uint64_t = 0
     looks: cython.int = 0
     arch.mutex_lock(cython.address(mm.lru_lock))
-    age(mm)
+    age(mm, urgent)
     page: uint32_t = mm.inactive.tail
     while page != EMPTY_LIST and count < BATCH and pages < want and looks < 4 * BATCH:
         looks += 1

@@ -303,7 +303,7 @@ def empty_run(job, mm, run, bounce):
         guard_exit(job.type)
     done: cython.int = 0
     if failed:
-        fail(job, EIO, run.offset)
+        fail(job, EIO, unreadable(job, run, buffer))
     while done < run.count and not failed:
         got = move_elsewhere(job, mm, run, done, bounce)
         if got == 0:
@@ -315,6 +315,18 @@ def empty_run(job, mm, run, bounce):
     for number in range(done, run.count):
         pte = cython.address(mm.ptes[run.pages[number]])
         arch.bit_unlock(cython.address(pte.state), arch.load(cython.address(pte.state)))
+
+
+def unreadable(job, run, buffer):
+    """May block. Which folio of a run it was that could not be read: its first slot."""
+    for number in range(run.count):
+        slot = run.offset + (cython.cast(uint64_t, number) << run.order)
+        if guard_enter(job.type):
+            failed = area_read(area_at(job.type), buffer, 1, cython.cast(uint64_t, 1) << run.order, slot)
+            guard_exit(job.type)
+            if failed:
+                return slot
+    return run.offset
 
 
 def move_elsewhere(job, mm, run, done, bounce):
@@ -354,7 +366,7 @@ def load(job, mm, run, number, bounce):
     """Puts one folio into memory if the limit has room, or can be made to: other areas are full, so by dropping clean ones."""
     size: uint64_t = cython.cast(uint64_t, 1) << run.order
     if not charge_now(mm, size):
-        shrink(mm, size)
+        shrink(mm, size, True)
         if not charge_now(mm, size):
             return False
     page = run.pages[number]
