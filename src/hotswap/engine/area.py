@@ -78,11 +78,11 @@ def areas_by_priority(types):
 
 
 def area_rotate(type, pages):
-    """Counts what an area took; after a cluster's worth its equals come first. A turn is that long so that transfers stay large
-    and in a row, and counted in pages so that equals share evenly whatever sizes they are asked for."""
+    """Counts what an area took; after a cluster's worth (less for a small area) its equals come first. A turn is that long so
+    that transfers stay large and in a row, and counted in pages so that equals share evenly whatever they are asked for."""
     arch.mutex_lock(cython.address(active.lock))
     areas[type].turn += pages
-    if areas[type].turn >= CLUSTER_SLOTS:
+    if areas[type].turn >= CLUSTER_SLOTS or areas[type].turn * 16 >= areas[type].usable:
         areas[type].turn = 0
         place = 0
         while place < active.count and active.type[place] != type:
