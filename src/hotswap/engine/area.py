@@ -9,6 +9,7 @@ Lock order: ``active.lock``, then an area's ``lock``, then a frame lock (cache.p
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.entry import AREAS
+from cython.cimports.libc.stdint import uint64_t
 
 areas = cython.cast(cython.pointer(Area), arch.table(AREAS, cython.sizeof(Area)))
 
@@ -82,7 +83,7 @@ def area_rotate(type, pages):
     that transfers stay large and in a row, and counted in pages so that equals share evenly whatever they are asked for."""
     arch.mutex_lock(cython.address(active.lock))
     areas[type].turn += pages
-    if areas[type].turn >= CLUSTER_SLOTS or areas[type].turn * 16 >= areas[type].usable:
+    if areas[type].turn >= CLUSTER_SLOTS or cython.cast(uint64_t, areas[type].turn) * 16 >= areas[type].usable:
         areas[type].turn = 0
         place = 0
         while place < active.count and active.type[place] != type:
