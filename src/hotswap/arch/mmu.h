@@ -37,9 +37,8 @@ enum {  /* what was found, as bits */
 enum { ARCH_FAULT_WRITE = 1, ARCH_FAULT_PROTECTED = 2 };
 struct arch_fault { uint64_t address; int flags; };
 
-/* A descriptor, or a negative errno. The best that policy allows: all faults by system call, the same through the
- * device, faults from user mode only. */
-static inline int arch_mmu_open(void)
+/* A descriptor for all faults, those inside system calls included: by system call or through the device; or -1. */
+static inline int arch_mmu_open_all(void)
 {
     int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
@@ -49,6 +48,12 @@ static inline int arch_mmu_open(void)
             close(device);
         }
     }
+    return fd;
+}
+/* A descriptor, or a negative errno: for all faults where policy allows it, else for faults from user mode only. */
+static inline int arch_mmu_open(void)
+{
+    int fd = arch_mmu_open_all();
     if (fd < 0)
         fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
     return fd < 0 ? -errno : fd;
@@ -56,18 +61,10 @@ static inline int arch_mmu_open(void)
 /* Does this process get faults raised inside system calls served? */
 static inline int arch_mmu_kernel_faults(void)
 {
-    int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
-        int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
-        if (device >= 0) {
-            fd = ioctl(device, ARCH_USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
-            close(device);
-        }
-    }
-    if (fd < 0)
-        return 0;
-    close(fd);
-    return 1;
+    int fd = arch_mmu_open_all();
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
 }
 /* Shakes hands on a fresh descriptor; the feature bits above, or a negative errno. `refuse` masks features out. */
 static inline int arch_mmu_handshake(int fd, int refuse)

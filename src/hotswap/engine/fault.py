@@ -24,6 +24,7 @@ from cython.cimports.hotswap.engine.area import area_at, area_read
 from cython.cimports.hotswap.engine.cache import CACHE_BUSY, cache_forget, cache_take, frame_address, frame_put, frame_wait
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
 from cython.cimports.hotswap.engine.guard.contract import guard_enter, guard_exit
+from cython.cimports.hotswap.engine.lru import lru_insert, was_hot
 from cython.cimports.hotswap.engine.mm import (
     ACTIVATIONS,
     AHEAD_HITS,
@@ -55,7 +56,7 @@ from cython.cimports.hotswap.engine.mm import (
     pte_make,
 )
 from cython.cimports.hotswap.engine.readahead import readahead_after, readahead_moved
-from cython.cimports.hotswap.engine.reclaim import charge, charge_now, lru_insert, uncharge, was_hot
+from cython.cimports.hotswap.engine.reclaim import charge, charge_now, uncharge
 from cython.cimports.hotswap.engine.swap_map import swap_free
 from cython.cimports.libc.errno import EIO
 from cython.cimports.libc.stdint import uint64_t

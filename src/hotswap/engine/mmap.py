@@ -11,6 +11,7 @@ import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_sweep, frames_setup
 from cython.cimports.hotswap.engine.fault import fault_main, release_entry
+from cython.cimports.hotswap.engine.lru import EMPTY_LIST, lru_remove
 from cython.cimports.hotswap.engine.mm import (
     AHEADERS,
     COUNTERS,
@@ -38,7 +39,7 @@ from cython.cimports.hotswap.engine.mm import (
     vma_remove,
 )
 from cython.cimports.hotswap.engine.readahead import readahead_main
-from cython.cimports.hotswap.engine.reclaim import EMPTY_LIST, lru_remove, reclaim_main, shrink, uncharge
+from cython.cimports.hotswap.engine.reclaim import reclaim_main, shrink, uncharge
 from cython.cimports.libc.errno import EAGAIN, EBUSY, EINVAL, EMFILE, ENOMEM, ENOSPC, ENOSYS
 from cython.cimports.libc.stdint import int64_t, uint64_t
 

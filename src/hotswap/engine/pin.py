@@ -7,9 +7,9 @@ and must leave faults their share of it.
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.fault import fault_folio
+from cython.cimports.hotswap.engine.lru import lru_insert, lru_remove
 from cython.cimports.hotswap.engine.mm import PTE_ACTIVE, PTE_DIRTY, PTE_KIND, PTE_PINNED, PTE_POISON, find_vma, mm_at
 from cython.cimports.hotswap.engine.mmap import FOLIOS_LEAST
-from cython.cimports.hotswap.engine.reclaim import lru_insert, lru_remove
 from cython.cimports.libc.errno import EFAULT, EIO, ENOMEM
 from cython.cimports.libc.stdint import int64_t, uint64_t
 

@@ -1,11 +1,10 @@
-from libc.stdint cimport int64_t, uint32_t, uint64_t
-from hotswap.engine.mm cimport Lru, Mm
+from libc.stdint cimport int64_t, uint64_t
+from hotswap.engine.mm cimport Mm
 
 cdef enum:
     BATCH = 256             # folios that one round of reclaim takes at most
     BATCH_PAGES = 512       # and their pages: a large transfer, 2 MiB
     BARREN_ROUNDS = 50      # rounds that free nothing, 2 ms each, before charge() gives up
-    EMPTY_LIST = 0xffffffff
 
 cdef struct Victim:
     uint64_t page
@@ -19,7 +18,6 @@ cdef bint charge_now(Mm *mm, uint64_t pages) noexcept nogil
 cdef void uncharge(Mm *mm, uint64_t pages) noexcept nogil
 cdef void reclaim_main(int index) noexcept nogil
 cdef uint64_t shrink(Mm *mm, uint64_t want, bint urgent) noexcept nogil
-cdef void age(Mm *mm, bint urgent) noexcept nogil
 cdef int isolate(Mm *mm, Victim *victims, uint64_t want, bint urgent) noexcept nogil
 cdef void sort_by_page(Victim *victims, int count) noexcept nogil
 cdef uint64_t drop_clean(Mm *mm, Victim *victims, int count) noexcept nogil
@@ -29,8 +27,3 @@ cdef uint64_t write_out(Mm *mm, Victim *victims, int count) noexcept nogil
 cdef int write_run(Mm *mm, Victim *victims, int count) noexcept nogil
 cdef void finish(Mm *mm, Victim *victim, uint64_t kind, uint64_t entry) noexcept nogil
 cdef uint64_t low_mark(Mm *mm) noexcept nogil
-cdef void lru_insert(Mm *mm, uint64_t page, int order, bint active) noexcept nogil
-cdef void lru_remove(Mm *mm, uint64_t page, int order, bint active) noexcept nogil
-cdef void lru_link(Mm *mm, Lru *lru, uint32_t page, int order) noexcept nogil
-cdef void lru_unlink(Mm *mm, Lru *lru, uint32_t page, int order) noexcept nogil
-cdef bint was_hot(Mm *mm, uint32_t shadow) noexcept nogil

@@ -32,6 +32,7 @@ from cython.cimports.hotswap.engine.cache import cache_sweep
 from cython.cimports.hotswap.engine.entry import AREAS, entry_offset, entry_type, make_entry
 from cython.cimports.hotswap.engine.fault import release_entry
 from cython.cimports.hotswap.engine.guard.contract import guard_enter, guard_exit, guard_retire
+from cython.cimports.hotswap.engine.lru import lru_insert
 from cython.cimports.hotswap.engine.mm import (
     MM_NIL,
     PTE_ACTIVE,
@@ -47,7 +48,7 @@ from cython.cimports.hotswap.engine.mm import (
     pte_make,
     pte_order,
 )
-from cython.cimports.hotswap.engine.reclaim import charge_now, lru_insert, shrink
+from cython.cimports.hotswap.engine.reclaim import charge_now, shrink
 from cython.cimports.hotswap.engine.swap_map import swap_alloc, swap_free, swap_inuse, swapcache_free
 from cython.cimports.hotswap.engine.swapon import area_free_tables
 from cython.cimports.libc.errno import EBUSY, EINTR, EIO, ENOMEM, ENOSPC
