@@ -45,6 +45,12 @@ def test_an_import_of_the_outside_is_found(line, said):
     assert sentence == f"hotswap.engine.guard.percpu_ref, line 3: {said}"
 
 
+def test_an_import_under_a_name_of_the_modules_own_is_found():
+    line = "from cython.cimports.hotswap.engine.mm import BATCH"
+    [sentence] = rules.check("hotswap.engine.reclaim", f"{HEAD}{line}\n")
+    assert sentence == "hotswap.engine.reclaim, line 3: imports BATCH, a name of its own .pxd"
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

@@ -1,6 +1,7 @@
 """Rules for the engine's source that no compiler checks: read as a syntax tree, never run.
 
 - A module imports ``cython``, and from ``cython.cimports`` only ``hotswap.arch``, the engine and ``libc.errno``, ``libc.stdint``.
+- What it imports has no name that its own .pxd declares: the compiler takes the one, a reader the other.
 - A shared word (``arch.word``) is touched only through the seam: it stands in ``cython.address(…)`` and nowhere else, and that
   address goes to a call of ``arch.…``, to a parameter declared ``arch.word *``, or into a local that goes only there.
 
@@ -31,7 +32,7 @@ def check(name: str, source: str) -> list[str]:
     for parent in ast.walk(tree):
         for child in ast.iter_child_nodes(parent):
             child.parent = parent
-    wrong = check_imports(tree) + Words(name, tree).check()
+    wrong = check_imports(tree) + check_names(name, tree) + Words(name, tree).check()
     return [f"{name}, line {line}: {sentence}" for line, sentence in sorted(set(wrong))]
 
 
@@ -49,6 +50,18 @@ def check_imports(tree: ast.Module) -> list[tuple[int, str]]:
             if node.level or not allowed:
                 wrong += [(node.lineno, f"imports {name}") for name in whole]
     return wrong
+
+
+def check_names(name: str, tree: ast.Module) -> list[tuple[int, str]]:
+    own = declarations.of_module(name)
+    declared = {*own.constants, *own.structs, *own.variables, *own.functions}
+    return [
+        (node.lineno, f"imports {item.name}, a name of its own .pxd")
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for item in node.names
+        if (item.asname or item.name) in declared
+    ]
 
 
 def word_fields() -> set[str]:
