@@ -369,7 +369,7 @@ def test_a_process_without_addresses_to_spare_gets_a_smaller_space_or_a_sentence
     passes(
         """
         import os, resource, sys, hotswap, numpy as np
-        from support import *
+        from support import *, eventually
         have = int(open("/proc/self/statm").read().split()[0]) * 4096
         resource.setrlimit(resource.RLIMIT_AS, (have + (900 << 20),) * 2)
         hotswap.swapon(sys.argv[1], size="16M")
@@ -412,4 +412,4 @@ def test_the_child_of_a_fork_is_told_and_the_parent_goes_on(areas, space):
     pages.stamp(0, pages.count, 2)
     pages.check()
     del pages
-    assert used() == 0
+    assert eventually(lambda: used() == 0)

@@ -429,7 +429,7 @@ def test_an_area_goes_off_while_arrays_die(areas, space):
         while members:
             members.pop()
         off.join()
-        assert used() == 0
+        assert eventually(lambda: used() == 0)
         assert on() == [paths[1 - turn % 2]]
         hotswap.swapon(paths[turn % 2])
 
@@ -471,7 +471,7 @@ def test_areas_go_off_and_on_in_a_loop_under_load(areas, folio):
         assert crew.rounds[pulled] > 5
         pages.check()
         del pages, crew
-    assert used() == 0
+    assert eventually(lambda: used() == 0)
 
 
 def test_areas_go_off_and_on_under_load_without_move(areas):
@@ -483,7 +483,7 @@ def test_areas_go_off_and_on_under_load_without_move(areas):
         """
         import sys, numpy as np, hotswap
         from hotswap.engine import api
-        from support import *
+        from support import *, eventually
         for path in sys.argv[1:]:
             hotswap.swapon(path)
         space = hotswap.Space("4M")
@@ -499,7 +499,7 @@ def test_areas_go_off_and_on_under_load_without_move(areas):
         assert min(crew.rounds.values()) > 5, crew.rounds
         pages.check()
         del pages, crew
-        assert used() == 0
+        assert eventually(lambda: used() == 0)
         """,
         *paths,
         env={"HOTSWAP_MMU": "copy"},

@@ -18,7 +18,7 @@ PRELUDE = f"""
 import ctypes, os, sys, threading, time, encodings.idna
 import numpy as np, numpy.random, hotswap, hotswap.areafile
 from hotswap.engine import api
-from support import *
+from support import *, eventually
 directory = sys.argv[1]
 np.random.default_rng(1).permutation(3); np.array_equal([1], [1]); np.flatnonzero([1]); str(np.ones(2))
 os.setgroups([])
@@ -69,7 +69,7 @@ print(api.mmu_found()[1])
 mode = os.stat("a.swap").st_mode & 0o7777
 assert mode == 0o600, oct(mode)
 del pages
-assert used() == 0
+assert eventually(lambda: used() == 0)
 hotswap.swapoff("a.swap")
 """,
         own,
