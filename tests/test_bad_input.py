@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from support import MIB, Pages, passes, run_python, used
+from support import MIB, Pages, eventually, passes, run_python, used
 
 import hotswap
 from hotswap import AreaError, DtypeError, HotswapError, OutOfSwap, SizeError, Space, SpaceError
@@ -369,7 +369,7 @@ def test_a_process_without_addresses_to_spare_gets_a_smaller_space_or_a_sentence
     passes(
         """
         import os, resource, sys, hotswap, numpy as np
-        from support import *, eventually
+        from support import *
         have = int(open("/proc/self/statm").read().split()[0]) * 4096
         resource.setrlimit(resource.RLIMIT_AS, (have + (900 << 20),) * 2)
         hotswap.swapon(sys.argv[1], size="16M")

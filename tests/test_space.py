@@ -403,7 +403,7 @@ def test_arrays_come_and_go_on_several_threads(areas, pulled):
     passes(
         """
         import sys, numpy as np, hotswap
-        from support import *, eventually
+        from support import *
         paths = sys.argv[2:]
         for path in paths:
             hotswap.swapon(path)

@@ -483,7 +483,7 @@ def test_areas_go_off_and_on_under_load_without_move(areas):
         """
         import sys, numpy as np, hotswap
         from hotswap.engine import api
-        from support import *, eventually
+        from support import *
         for path in sys.argv[1:]:
             hotswap.swapon(path)
         space = hotswap.Space("4M")

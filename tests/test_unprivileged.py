@@ -18,7 +18,7 @@ PRELUDE = f"""
 import ctypes, os, sys, threading, time, encodings.idna
 import numpy as np, numpy.random, hotswap, hotswap.areafile
 from hotswap.engine import api
-from support import *, eventually
+from support import *
 directory = sys.argv[1]
 np.random.default_rng(1).permutation(3); np.array_equal([1], [1]); np.flatnonzero([1]); str(np.ones(2))
 os.setgroups([])
