@@ -421,32 +421,26 @@ HANGS = {
 }
 
 
-@pytest.mark.parametrize("what", HANGS)
-def test_a_test_that_hangs_ends_the_run_with_all_stacks(scratch, what):
-    body = textwrap.indent(HANGS[what].replace("{path!r}", repr(str(scratch / "area"))), "    ")
-    (scratch / "test_hang.py").write_text(
-        f"import pytest\n@pytest.mark.timeout(2)\ndef test_that_hangs():\n{body}\n\ndef test_after():\n    pass\n"
-    )
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "conftest",
-            "-c",
-            "/dev/null",
-            "--rootdir",
-            scratch,
-            scratch / "test_hang.py",
-        ],
+def run_pytest(scratch, name):
+    """A test file in ``scratch``, run by a pytest of its own with this suite's conftest."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-c", "/dev/null", "--rootdir", scratch, scratch / name]
+    return subprocess.run(
+        command,
         env={**os.environ, "PYTHONPATH": f"{SOURCES}{os.pathsep}{TESTS}"},
         capture_output=True,
         text=True,
         timeout=50,
         cwd=scratch,
     )
+
+
+@pytest.mark.parametrize("what", HANGS)
+def test_a_test_that_hangs_ends_the_run_with_all_stacks(scratch, what):
+    body = textwrap.indent(HANGS[what].replace("{path!r}", repr(str(scratch / "area"))), "    ")
+    (scratch / "test_hang.py").write_text(
+        f"import pytest\n@pytest.mark.timeout(2)\ndef test_that_hangs():\n{body}\n\ndef test_after():\n    pass\n"
+    )
+    done = run_pytest(scratch, "test_hang.py")
     assert done.returncode == -signal.SIGKILL, done
     assert "test_that_hangs is not over in time" in done.stderr and "FAILED" in done.stderr
     assert "in test_that_hangs" in done.stderr, "no Python stacks"
@@ -461,26 +455,7 @@ def test_a_test_that_is_over_in_time_is_left_alone(scratch):
     (scratch / "test_good.py").write_text(
         "import pytest\n@pytest.mark.timeout(1)\ndef test_one(): pass\ndef test_two():\n    import time; time.sleep(1.5)\n"
     )
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "conftest",
-            "-c",
-            "/dev/null",
-            "--rootdir",
-            scratch,
-            scratch / "test_good.py",
-        ],
-        env={**os.environ, "PYTHONPATH": f"{SOURCES}{os.pathsep}{TESTS}"},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        cwd=scratch,
-    )
+    done = run_pytest(scratch, "test_good.py")
     assert done.returncode == 0 and "2 passed" in done.stdout, done
 
 
@@ -501,26 +476,7 @@ def test_a_test_that_leaks_fails(scratch):
         f"def test_{name}(areas, scratch):\n    path = str(scratch / 'area')\n    {body}\n" for name, (body, _) in LEAKS.items()
     ]
     (scratch / "test_leak.py").write_text("import hotswap, numpy as np\n" + "\n".join(tests))
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "conftest",
-            "-c",
-            "/dev/null",
-            "--rootdir",
-            scratch,
-            scratch / "test_leak.py",
-        ],
-        env={**os.environ, "PYTHONPATH": f"{SOURCES}{os.pathsep}{TESTS}"},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        cwd=scratch,
-    )
+    done = run_pytest(scratch, "test_leak.py")
     assert done.returncode == 1, done
     wanted = {name for name, (_, complaint) in LEAKS.items() if complaint}
     assert set(re.findall(r"(?m)^ERROR \S+::test_(\w+)", done.stdout)) == wanted, done.stdout

@@ -56,26 +56,22 @@ def frame_take(mm, empty):
         number = mm.ready_head if empty else mm.empty_head
         if not empty and mm.standby_head != NO_FRAME:
             number = NO_FRAME  # pages that are there beat pages to be made
-    filled: cython.bint = False
+    if number == NO_FRAME:
+        number = mm.standby_head
+    state: cython.int = FRAME_EMPTY
     if number != NO_FRAME:
-        if mm.frames[number].state == FRAME_EMPTY:
+        state = mm.frames[number].state
+        if state == FRAME_STANDBY:
+            standby_unlink(mm, number)
+        elif state == FRAME_EMPTY:
             mm.empty_head = mm.frames[number].next
         else:
             mm.ready_head = mm.frames[number].next
-            if empty:
-                filled = True
-    elif mm.standby_head != NO_FRAME:
-        number = mm.standby_head
-        standby_unlink(mm, number)
-        filled = True
-    hollow: cython.bint = filled and empty
-    evict: cython.bint = number != NO_FRAME and mm.frames[number].state == FRAME_STANDBY
-    if number != NO_FRAME:
         mm.frames[number].state = FRAME_BUSY
     arch.mutex_unlock(cython.address(mm.frame_lock))
-    if evict:
+    if state == FRAME_STANDBY:
         cache_remove(mm, number)
-    if hollow:
+    if empty and state != FRAME_EMPTY:
         arch.mmu_drop(frame_address(mm, number), cython.cast(uint64_t, 4096) << mm.frame_order)
     return number
 
