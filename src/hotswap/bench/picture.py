@@ -52,5 +52,5 @@ def draw(rows: Sequence[Row], settings: Settings, path: Path) -> str:
             axes.set_xlim(0, most * 1.15)
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
-    drawing.savefig(path, dpi=130)
+    drawing.savefig(path, dpi=130, metadata={"Software": None})
     return ""
