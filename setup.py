@@ -11,7 +11,7 @@ from setuptools import Extension, setup
 
 DEBUG = os.environ.get("HOTSWAP_DEBUG") == "1"
 SOURCES = [p for p in sorted(Path("src/hotswap/engine").rglob("*.py")) if p.name != "__init__.py"]
-FLAGS = ["-O0", "-g3"] if DEBUG else ["-O2", "-g1"]
+FLAGS = [*(["-O0", "-g3"] if DEBUG else ["-O2", "-g1"]), "-ftls-model=initial-exec"]
 WARNINGS = ["-Wno-unused-function", "-Wno-format-security", "-Wno-maybe-uninitialized"]  # what generated code sets off
 
 setup(

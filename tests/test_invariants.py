@@ -1,13 +1,15 @@
 """What must never happen (DESIGN section 3), an attempt at each: several threads on real memory while areas go off and on.
 
 Each runs in a child of its own, so that an engine that stops or hangs is a verdict and not the end of the run: once as this
-kernel allows, once with HOTSWAP_MMU=copy, the way of kernels without UFFDIO_MOVE.
+kernel allows, once with HOTSWAP_MMU=copy, the way of kernels without UFFDIO_MOVE, and once with HOTSWAP_FAULTS=signal, where the
+threads that touch a page bring it in themselves.
 """
 
 import pytest
 from support import run_python
 
-pytestmark = [pytest.mark.usefixtures("nothing_leaked"), pytest.mark.parametrize("mmu", ["move", "copy"])]
+WAYS = {"move": {}, "copy": {"HOTSWAP_MMU": "copy"}, "signal": {"HOTSWAP_FAULTS": "signal"}}
+pytestmark = [pytest.mark.usefixtures("nothing_leaked"), pytest.mark.parametrize("way", WAYS)]
 
 PRELUDE = """
 import fcntl, os, sys, threading, time, numpy as np, hotswap
@@ -20,7 +22,8 @@ for path in paths:
     hotswap.swapon(path, size="16M")
 space = Space("4M", "16K")
 moves = bool(api.space_features(space._index) & api.MOVE)
-assert sys.argv[2] == "move" or not moves
+assert sys.argv[2] != "copy" or not moves
+assert ("hotswap-fault" in engine_threads()) == (sys.argv[2] != "signal"), engine_threads()
 pages = Pages(space, 14 << 20)
 part = pages.count // 3
 crew = Crew()
@@ -44,9 +47,9 @@ def finish():
 
 
 @pytest.fixture
-def attempt(scratch, mmu):
+def attempt(scratch, way):
     def run(body, **options):
-        outcome = run_python(PRELUDE + body + "\nfinish()\n", scratch, mmu, env={"HOTSWAP_MMU": mmu}, **options)
+        outcome = run_python(PRELUDE + body + "\nfinish()\n", scratch, way, env=WAYS[way], **options)
         assert outcome.code == 0, outcome
 
     return run

@@ -416,7 +416,7 @@ def test_pages_survive_reclaim_and_a_swapoff_on_the_labs_seam():
     tables = seam.tables
     for slots in (300, 500):
         whole.swapon.area_publish(whole.swapon.area_setup(seam.disk_file(slots * 4096), slots, 0))
-    index = whole.mmap.mm_create(whole.mmap.least_limit(0) + 16, 0, 0)
+    index = whole.mmap.mm_create(whole.mmap.least_limit(0) + 16, 0, 0, False)
     assert index >= 0
     mm = whole.mm.mm_at(index)
     start = whole.mmap.mm_map(index, 150, 0)

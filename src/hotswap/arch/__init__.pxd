@@ -60,6 +60,7 @@ cdef extern from "mmu.h" nogil:
         MMU_WP "ARCH_MMU_WP"
         MMU_MOVE "ARCH_MMU_MOVE"
         MMU_POISON "ARCH_MMU_POISON"
+        MMU_SIGBUS "ARCH_MMU_SIGBUS"
         FAULT_WRITE "ARCH_FAULT_WRITE"
         FAULT_PROTECTED "ARCH_FAULT_PROTECTED"
     ctypedef struct fault_info "struct arch_fault":
@@ -67,7 +68,7 @@ cdef extern from "mmu.h" nogil:
         int flags
     int mmu_open "arch_mmu_open"()
     bint mmu_kernel_faults "arch_mmu_kernel_faults"()
-    int mmu_handshake "arch_mmu_handshake"(int fd, int refuse)
+    int mmu_handshake "arch_mmu_handshake"(int fd, int refuse, bint signal)
     uint64_t reserve "arch_reserve"(uint64_t bytes)
     void release "arch_release"(uint64_t address, uint64_t bytes)
     void *table "arch_table"(uint64_t count, uint64_t each)
@@ -99,3 +100,8 @@ cdef extern from "disk.h" nogil:
     enum:
         DISK_PIECES "ARCH_DISK_PIECES"
     int disk_transfer "arch_disk_transfer"(int fd, bint write, const uint64_t *addresses, int count, uint64_t each, uint64_t offset)
+
+cdef extern from "sigbus.h" nogil:
+    ctypedef int (*fault_call "arch_fault_call")(uint64_t address, int write) noexcept nogil
+    bint signal_known "arch_signal_known"()
+    int signal_setup "arch_signal_setup"(fault_call call)

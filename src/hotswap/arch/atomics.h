@@ -38,6 +38,15 @@ static inline void arch_bump(arch_word *w, int64_t d)
     __atomic_store_n(&w->v, __atomic_load_n(&w->v, __ATOMIC_RELAXED) + d, __ATOMIC_RELAXED);
 }
 static inline void arch_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+/* Inside a loop that polls: spares the other thread of the core. */
+static inline void arch_relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
 static inline void arch_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
 
 #ifndef SYS_membarrier

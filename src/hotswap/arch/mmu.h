@@ -32,7 +32,7 @@ struct arch_uffd_protect { uint64_t start, len, mode; };
 enum {  /* what was found, as bits */
     ARCH_MMU_WP = 1, ARCH_MMU_MOVE = 2, ARCH_MMU_POISON = 4,
     ARCH_MMU_KERNEL_FAULTS = 8,  /* faults inside system calls are served too */
-    ARCH_MMU_EXPLICIT = 16       /* the descriptor came from /dev/userfaultfd */
+    ARCH_MMU_SIGBUS = 16         /* faults are signals to the thread that faulted (only where that was asked for) */
 };
 enum { ARCH_FAULT_WRITE = 1, ARCH_FAULT_PROTECTED = 2 };
 struct arch_fault { uint64_t address; int flags; };
@@ -66,8 +66,9 @@ static inline int arch_mmu_kernel_faults(void)
         close(fd);
     return fd >= 0;
 }
-/* Shakes hands on a fresh descriptor; the feature bits above, or a negative errno. `refuse` masks features out. */
-static inline int arch_mmu_handshake(int fd, int refuse)
+/* Shakes hands on a fresh descriptor; the feature bits above, or a negative errno. `refuse` masks features out, `signal` asks for
+ * faults as signals. */
+static inline int arch_mmu_handshake(int fd, int refuse, int signal)
 {
     struct uffdio_api api = { .api = UFFD_API, .features = 0 };
     int probe = arch_mmu_open();  /* features can be asked for once per descriptor: ask another one what there is */
@@ -77,8 +78,8 @@ static inline int arch_mmu_handshake(int fd, int refuse)
     close(probe);
     if (failed)
         return failed;
-    const uint64_t wp = 1, poison = 1 << 14, move = 1 << 16;
-    uint64_t want = api.features & (wp | poison | move);
+    const uint64_t wp = 1, sigbus = 1 << 7, poison = 1 << 14, move = 1 << 16;
+    uint64_t want = api.features & (wp | poison | move | (signal ? sigbus : 0));
     if (refuse & ARCH_MMU_MOVE)
         want &= ~move;
     if (refuse & ARCH_MMU_POISON)
@@ -86,7 +87,8 @@ static inline int arch_mmu_handshake(int fd, int refuse)
     struct uffdio_api chosen = { .api = UFFD_API, .features = want };
     if (ioctl(fd, UFFDIO_API, &chosen))
         return -errno;
-    return (want & wp ? ARCH_MMU_WP : 0) | (want & move ? ARCH_MMU_MOVE : 0) | (want & poison ? ARCH_MMU_POISON : 0);
+    return (want & wp ? ARCH_MMU_WP : 0) | (want & move ? ARCH_MMU_MOVE : 0) | (want & poison ? ARCH_MMU_POISON : 0)
+         | (want & sigbus ? ARCH_MMU_SIGBUS : 0);
 }
 
 /* Address space without memory: the address, or 0. Never inherited over fork (a child would read zeros), never dumped. */

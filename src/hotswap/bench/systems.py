@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import platform
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from .workloads import Memory
 
 # The folio size that suits each workload: large where access is sequential or dense, a page where it is sparse.
 FOLIO = {"W1": "1M", "W2": "4K", "W3": "4K", "W4": "1M"}
+# Who serves a fault, likewise: with single touches the hand-over to another thread would cost most.
+FAULTS = {"W1": "thread", "W2": "signal", "W3": "signal", "W4": "thread"}
 
 
 class Ram:
@@ -86,7 +89,7 @@ def opened(system: str, workload: str, settings: Settings) -> Iterator[Memory]:
         area = str(settings.scratch / "bench.swap")
         api.swapon(area, size=f"{area_bytes(settings.size) >> 10}K")
         try:
-            yield Hotswap(api.Space(limit=f"{settings.limit >> 10}K", folio=FOLIO[workload]))
+            yield Hotswap(api.Space(limit=f"{settings.limit >> 10}K", folio=FOLIO[workload], faults=_faults(workload)))
         finally:
             api.swapoff(area)
             Path(area).unlink(missing_ok=True)
@@ -94,6 +97,10 @@ def opened(system: str, workload: str, settings: Settings) -> Iterator[Memory]:
         yield MemMap(settings.scratch, mmap.MADV_RANDOM if system == "memmap-random" else mmap.MADV_NORMAL)
     else:
         yield Ram()
+
+
+def _faults(workload: str) -> str:
+    return os.environ.get("HOTSWAP_FAULTS") or (FAULTS[workload] if platform.machine() == "x86_64" else "thread")
 
 
 def area_bytes(size: int) -> int:

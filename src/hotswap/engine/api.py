@@ -93,9 +93,9 @@ def area_figures(type: cython.int) -> dict:
     }
 
 
-def space_create(limit: cython.ulonglong, order: cython.int, refuse: cython.int) -> int:
+def space_create(limit: cython.ulonglong, order: cython.int, refuse: cython.int, signal: cython.bint) -> int:
     with cython.nogil:
-        result = mmap.mm_create(limit, order, refuse)
+        result = mmap.mm_create(limit, order, refuse, signal)
     return result
 
 
@@ -171,6 +171,6 @@ def mmu_found() -> tuple:
     fd = arch.mmu_open()
     if fd < 0:
         return fd, False
-    features = arch.mmu_handshake(fd, 0)
+    features = arch.mmu_handshake(fd, 0, False)
     arch.close_fd(fd)
     return features, bool(arch.mmu_kernel_faults())

@@ -4,9 +4,15 @@ from hotswap.engine.mm cimport Mm
 cdef enum:
     AROUND_PAGES = 64       # mapped along with a hit in the swap cache, 256 KiB
 
+cdef enum:                  # what became of a fault
+    FAULT_SERVED = 0
+    FAULT_WAITS = 1         # there is no memory for it
+    FAULT_LOST = 2          # its page was poisoned before, or belongs to no array
+
 cdef void fault_main(int index) noexcept nogil
 cdef void serve(Mm *mm, uint64_t address, int flags) noexcept nogil
-cdef bint serve_once(Mm *mm, uint64_t address, int flags) noexcept nogil
+cdef int serve_or_wait(Mm *mm, uint64_t address, int flags) noexcept nogil
+cdef int serve_once(Mm *mm, uint64_t address, int flags) noexcept nogil
 cdef void stray(Mm *mm, uint64_t page) noexcept nogil
 cdef uint64_t fault_folio(Mm *mm, uint64_t page, int order, bint write) noexcept nogil
 cdef uint64_t first_touch(Mm *mm, uint64_t page, int order) noexcept nogil

@@ -81,26 +81,34 @@ def fault_main(index):
 def serve(mm, address, flags):
     """Serves one fault. When no memory can be had it waits for some without any lock, and looks at everything anew."""
     while not arch.load(cython.address(mm.stop)):
-        seen = arch.event_read(cython.address(mm.relief))
-        if serve_once(mm, address, flags):
+        if serve_or_wait(mm, address, flags) != FAULT_WAITS:
             return
-        if not arch.swap(cython.address(mm.full_said), 1):
-            arch.log(
-                b"hotswap: space %llu: the areas are full and nothing can leave memory; a fault at 0x%llx waits until an area "
-                b"is added, arrays are freed or the limit is raised",
-                mm.index,
-                address,
-                0,
-            )
-        arch.event_wait(cython.address(mm.relief), seen, 100000)
+
+
+def serve_or_wait(mm, address, flags):
+    """FAULT_WAITS after a wait for memory that could not be had: it is time to look anew."""
+    seen = arch.event_read(cython.address(mm.relief))
+    result = serve_once(mm, address, flags)
+    if result != FAULT_WAITS:
+        return result
+    if not arch.swap(cython.address(mm.full_said), 1):
+        arch.log(
+            b"hotswap: space %llu: the areas are full and nothing can leave memory; a fault at 0x%llx waits until an area "
+            b"is added, arrays are freed or the limit is raised",
+            mm.index,
+            address,
+            0,
+        )
+    arch.event_wait(cython.address(mm.relief), seen, 100000)
+    return FAULT_WAITS
 
 
 def serve_once(mm, address, flags):
-    """Finds the folio and what it needs; false when there is no memory for it."""
+    """Finds the folio and what it needs. FAULT_LOST: there is nothing to be had at that address, now or later."""
     page: uint64_t = (address - mm.arena) >> 12
     arch.read_lock(cython.address(mm.mmap_lock))
     number = find_vma(mm, page)
-    served: cython.bint = True
+    result: cython.int = FAULT_LOST
     if number < 0:
         stray(mm, page)
     else:
@@ -109,24 +117,30 @@ def serve_once(mm, address, flags):
         folio: uint64_t = start + ((page - start) >> order << order)
         pte = cython.address(mm.ptes[folio])
         arch.bit_lock(cython.address(pte.state))
+        lost: cython.bint = arch.load(cython.address(pte.state)) & PTE_KIND == PTE_POISON
         state = fault_folio(mm, folio, order, (flags & arch.FAULT_WRITE) != 0)
         arch.bit_unlock(cython.address(pte.state), state)
         kind = state & PTE_KIND
-        served = kind == PTE_CLEAN or kind == PTE_DIRTY or kind == PTE_POISON
+        if not lost:  # a page that is poisoned now is told by the next access
+            in_now: cython.bint = kind == PTE_CLEAN or kind == PTE_DIRTY or kind == PTE_POISON
+            result = FAULT_SERVED if in_now else FAULT_WAITS
         if kind == PTE_CLEAN:
             map_around(mm, number, folio)
     arch.read_unlock(cython.address(mm.mmap_lock))
-    return served
+    return result
 
 
 def stray(mm, page):
     """A fault outside all arrays. It may be the late message of one whose array has come and gone: the first time its thread,
-    if there is one, is only woken. A wild pointer faults again, and gets what it gets elsewhere: a signal."""
-    if arch.swap(cython.address(mm.stray), page) == page:
-        arch.log(b"hotswap: space %llu: access at 0x%llx, which belongs to no array (freed?)", mm.index, address_of(mm, page), 0)
-        poison(mm, page, 1)
-    else:
+    if there is one, is only woken. A wild pointer faults again, and gets what it gets elsewhere: a signal. Where faults are
+    signals already there are no late ones, and that signal stands."""
+    known: cython.bint = arch.swap(cython.address(mm.stray), page) == page
+    if not known and not mm.features & arch.MMU_SIGBUS:
         arch.mmu_wake(mm.fd, address_of(mm, page), 4096)
+        return
+    arch.log(b"hotswap: space %llu: access at 0x%llx, which belongs to no array (freed?)", mm.index, address_of(mm, page), 0)
+    if not mm.features & arch.MMU_SIGBUS:
+        poison(mm, page, 1)
 
 
 def fault_folio(mm, page, order, write):
@@ -141,7 +155,8 @@ def fault_folio(mm, page, order, write):
     if kind == PTE_SWAPPED:
         return swap_in(mm, page, order, state, write)
     if kind == PTE_POISON:
-        poison(mm, page, cython.cast(uint64_t, 1) << order)
+        if not mm.features & arch.MMU_SIGBUS:
+            poison(mm, page, cython.cast(uint64_t, 1) << order)
         return state
     if kind == PTE_CLEAN and write:
         return write_clean(mm, page, order, state)
@@ -302,13 +317,13 @@ def map_around(mm, number, page):
 
 
 def mostly_written(mm):
-    """Of the folios that came in clean of late, were most written before they left? One in sixteen asks anew."""
+    """Of the folios that came in clean of late, were most written before they left? One in 64 asks anew."""
     wrote = arch.load(cython.address(mm.counter[WROTE_CLEAN]))
     kept = arch.load(cython.address(mm.counter[KEPT_CLEAN]))
     if wrote + kept > 1024:  # forget slowly; two threads at once forget a little more
         arch.store(cython.address(mm.counter[WROTE_CLEAN]), wrote >> 1)
         arch.store(cython.address(mm.counter[KEPT_CLEAN]), kept >> 1)
-    return wrote > 64 and wrote > 3 * kept and arch.load(cython.address(mm.counter[FAULTS_MAJOR])) % 16 != 0
+    return wrote > 64 and wrote > 3 * kept and arch.load(cython.address(mm.counter[FAULTS_MAJOR])) % 64 != 0
 
 
 def poison(mm, page, pages):

@@ -13,7 +13,7 @@ cdef arch.word *rows
 
 cpdef uint64_t staging_pages(uint64_t limit, int order) noexcept nogil
 cpdef uint64_t least_limit(int order) noexcept nogil
-cpdef int mm_create(uint64_t limit, int order, int refuse) noexcept nogil
+cpdef int mm_create(uint64_t limit, int order, int refuse, bint signal) noexcept nogil
 cpdef int mm_destroy(int index) noexcept nogil
 cpdef int64_t mm_map(int index, uint64_t pages, int order) noexcept nogil
 cpdef int mm_unmap(int index, uint64_t start) noexcept nogil
@@ -22,8 +22,8 @@ cpdef void mm_forked() noexcept nogil
 cpdef uint64_t mm_base(int index) noexcept nogil
 cpdef int mm_features(int index) noexcept nogil
 cpdef uint64_t mm_figure(int index, int which) noexcept nogil
-cdef int set_up(Mm *mm, uint64_t limit, int order, int refuse) noexcept nogil
-cdef int start_threads(Mm *mm) noexcept nogil
+cdef int set_up(Mm *mm, uint64_t limit, int order, int refuse, bint signal) noexcept nogil
+cdef int start_threads(Mm *mm, int handlers) noexcept nogil
 cdef bint start_one(Mm *mm, arch.thread_main main, const char *name) noexcept nogil
 cdef void stop_threads(Mm *mm) noexcept nogil
 cdef void tear_down(Mm *mm) noexcept nogil

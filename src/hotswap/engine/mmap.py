@@ -40,6 +40,7 @@ from cython.cimports.hotswap.engine.mm import (
 )
 from cython.cimports.hotswap.engine.readahead import readahead_main
 from cython.cimports.hotswap.engine.reclaim import reclaim_main, shrink, uncharge
+from cython.cimports.hotswap.engine.sigbus import sigbus_add, sigbus_remove
 from cython.cimports.libc.errno import EAGAIN, EBUSY, EINVAL, EMFILE, ENOMEM, ENOSPC, ENOSYS
 from cython.cimports.libc.stdint import int64_t, uint64_t
 
@@ -60,8 +61,9 @@ def least_limit(order):
     return cython.cast(uint64_t, FRAMES_LEAST + FOLIOS_LEAST) << order
 
 
-def mm_create(limit, order, refuse):
-    """A new address space; ``refuse`` masks MMU features out (for tests of the next best way). Its index.
+def mm_create(limit, order, refuse, signal):
+    """A new address space; ``refuse`` masks MMU features out (for tests of the next best way), with ``signal`` faults are served
+    in the thread that faulted. Its index.
 
     -EMFILE: 64 exist; -ENOMEM: no addresses or no threads to be had; -ENOSYS: the kernel lacks write-protect faults; else what
     userfaultfd said.
@@ -70,7 +72,7 @@ def mm_create(limit, order, refuse):
         if arch.cas(cython.address(rows[index]), 0, 1):
             mm = mm_at(index)
             mm.index = index
-            failed = set_up(mm, limit, order, refuse)
+            failed = set_up(mm, limit, order, refuse, signal)
             if failed:
                 tear_down(mm)
                 arch.store_release(cython.address(rows[index]), 0)
@@ -80,7 +82,7 @@ def mm_create(limit, order, refuse):
     return -EMFILE
 
 
-def set_up(mm, limit, order, refuse):
+def set_up(mm, limit, order, refuse, signal):
     mm.fd = -1
     mm.stopper = -1
     mm.arena = 0
@@ -119,7 +121,7 @@ def set_up(mm, limit, order, refuse):
     mm.fd = arch.mmu_open()
     if mm.fd < 0:
         return mm.fd
-    mm.features = arch.mmu_handshake(mm.fd, refuse)
+    mm.features = arch.mmu_handshake(mm.fd, refuse, signal)
     if mm.features < 0:
         return mm.features
     if not mm.features & arch.MMU_WP:
@@ -146,11 +148,13 @@ def set_up(mm, limit, order, refuse):
     failed = arch.mmu_register(mm.fd, mm.arena, mm.arena_pages << 12, True)
     if not failed:
         failed = arch.mmu_register(mm.fd, mm.staging, cython.cast(uint64_t, mm.frame_count) << (12 + order), False)
-    return failed if failed else start_threads(mm)
+    if not failed and signal:
+        failed = sigbus_add(mm)
+    return failed if failed else start_threads(mm, 0 if signal else HANDLERS)
 
 
-def start_threads(mm):
-    for _handler in range(HANDLERS):
+def start_threads(mm, handlers):
+    for _handler in range(handlers):
         if not start_one(mm, fault_main, b"hotswap-fault"):
             return -EAGAIN
     for _reader in range(AHEADERS):
@@ -182,6 +186,7 @@ def stop_threads(mm):
 def tear_down(mm):
     """Also of one that was set up in part."""
     stop_threads(mm)
+    sigbus_remove(mm)
     if mm.arena:
         arch.release(mm.arena, mm.arena_pages << 12)
     if mm.staging:

@@ -9,7 +9,7 @@ zeros. Moved pages lose their protection, holes are moved as holes, a page in th
 import errno
 
 from .findings import AccessDenied, BusError, UnservedFault
-from .kinds import INTEGERS, StructKind
+from .kinds import INTEGERS, Pointer, StructKind
 
 PAGE = 4096
 FIRST = 0x7000_0000_0000
@@ -32,6 +32,7 @@ def pages_of(address, length):
 class Mmu:
     """Half of the seam: the other gives ``on_access``, ``on_block`` and ``injected``."""
 
+    fault_call = Pointer("fault_call")
     fault_info = StructKind("fault_info", {"address": INTEGERS["uint64_t"], "flags": INTEGERS["int"]})
 
     def __init__(self):
@@ -136,8 +137,16 @@ class Mmu:
     def mmu_kernel_faults(self):
         return self.kernel_faults
 
-    def mmu_handshake(self, fd, refuse):
-        return self.injected("mmu_handshake") or self.features & ~refuse
+    def mmu_handshake(self, fd, refuse, signal):
+        return self.injected("mmu_handshake") or (self.features & ~refuse) | (self.MMU_SIGBUS if signal else 0)
+
+    def signal_known(self):
+        return True
+
+    def signal_setup(self, call):
+        """Who serves a fault is for the lab to say (``on_fault``), here as with handler threads."""
+        self.signal_call = call
+        return 0
 
     def mmu_register(self, fd, address, bytes, missing):
         if error := self.injected("mmu_register"):
