@@ -253,7 +253,7 @@ def test_hotswap_is_used_by_its_fixed_names_and_its_area_is_switched_off(monkeyp
     with systems.opened("hotswap", "W2", settings(tmp_path)) as memory:
         assert workloads.run("W2", memory, settings(tmp_path), lambda measure, value: None) is None
     area = str(tmp_path / "bench.swap")
-    assert calls == [(area, f"{18 << 10}K"), {"limit": f"{4 << 10}K", "folio": "4K"}, area]
+    assert calls == [(area, f"{18 << 10}K"), {"limit": f"{4 << 10}K", "folio": "4K", "faults": systems._faults("W2")}, area]
 
 
 # --- cgroups, on a tree that is only files
