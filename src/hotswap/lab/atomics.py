@@ -1,7 +1,7 @@
 """The twin of atomics.h: shared words, one at a time and in program order. Orders and barriers are only announced."""
 
 from .kinds import Opaque
-from .memory import Thing
+from .memory import Thing, take_places
 
 WORD = (1 << 64) - 1
 
@@ -9,10 +9,11 @@ WORD = (1 << 64) - 1
 class Word(Thing):
     """A shared 64-bit word."""
 
-    __slots__ = ("v",)
+    __slots__ = ("uid", "v")
 
     def __init__(self, up=None):
         super().__init__(up)
+        self.uid = take_places(1)
         self.v = 0
 
 

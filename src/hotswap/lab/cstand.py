@@ -44,7 +44,7 @@ class Cython:
     @staticmethod
     def declare(kind, value=None):
         """A local of that type: a fresh struct or array, zeros."""
-        made = kind.make()
+        made = kind.local().make()
         return made if value is None else kind.accept(value, made)
 
     @staticmethod

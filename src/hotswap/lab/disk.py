@@ -51,10 +51,16 @@ class Disk(Faults):
         for piece in range(count):
             address, start = addresses[piece], offset + piece * each
             if write:
-                file[start : start + each] = self.read_memory(address, each)
+                self.put_blocks(fd, start, self.read_memory(address, each))
             else:
-                self.write_memory(address, file[start : start + each])
+                self.write_memory(address, self.blocks(fd, start, each))
         return 0
+
+    def blocks(self, fd, start, length):
+        return bytes(self.files[fd][start : start + length])
+
+    def put_blocks(self, fd, start, data):
+        self.files[fd][start : start + len(data)] = data
 
     def close_fd(self, fd):
         self.on_access("close_fd", fd)

@@ -37,6 +37,10 @@ class Kind:
     def cast(self, value):
         return value
 
+    def local(self):
+        """The same for a local of the engine: what is on a stack needs no watching."""
+        return self
+
 
 class Integer(Kind):
     def __init__(self, name, bits, signed):
@@ -115,14 +119,18 @@ class Opaque(Kind):
 class Array(Kind):
     plain = False
 
-    def __init__(self, kind, count):
+    def __init__(self, kind, count, table=Table):
         super().__init__(f"{kind}[{count}]")
         self.kind = kind
         self.count = count
         self.size = kind.size * count
+        self.table = table
 
     def make(self, up=None):
-        return Table(self.kind, self.count, up)
+        return self.table(self.kind, self.count, up)
+
+    def local(self):
+        return Array(self.kind.local(), self.count)
 
     def accept(self, value, old=None):
         raise NotInC("C does not assign arrays")
@@ -139,10 +147,15 @@ class StructKind(Kind):
 
     plain = False
 
-    def __init__(self, name, fields):
+    def __init__(self, name, fields, shared=None):
+        """``shared``: the class of those in shared memory, where that is another than a local's."""
         super().__init__(name)
-        self.make = type(name, (Struct,), {"__slots__": tuple(fields), "FIELDS": fields})
+        self.make = shared or type(name, (Struct,), {"__slots__": tuple(fields), "FIELDS": fields})
         self.fields = fields
+        self.unshared = StructKind(name, fields) if shared else self
+
+    def local(self):
+        return self.unshared
 
     @property
     def size(self):

@@ -11,6 +11,15 @@ from typing import ClassVar
 
 from .findings import NotInC, NullDereference, OutOfBounds, UseAfterFree
 
+_places = [1 << 10]  # below: numbers that are no object's
+
+
+def take_places(count):
+    """The first of ``count`` fresh numbers, by which a stepping twin names places in memory (``watch``)."""
+    first = _places[0]
+    _places[0] = first + count
+    return first
+
 
 class Thing:
     """An object of C's memory. ``_up`` says what it is part of: (object, field or index), or a variable's name."""
@@ -70,11 +79,12 @@ class Struct(Thing):
 class Table(Thing):
     """``count`` elements of one kind; also what a pointer to its first element is."""
 
-    __slots__ = ("count", "items", "kind")
+    __slots__ = ("count", "items", "kind", "uid")
     __iter__ = None  # C cannot either
 
     def __init__(self, kind, count, up=None):
         super().__init__(up)
+        self.uid = take_places(1)
         self.kind = kind
         self.count = count
         self.items = {}
@@ -208,7 +218,7 @@ def address_box(box):
 
 def copy_struct(value, into):
     """Assignment of one struct to another: by value, as in C."""
-    if type(value) is not type(into):
+    if value.FIELDS is not into.FIELDS:
         raise NotInC(f"{value!r} is assigned to {name_of(into)}")
     for field in into.FIELDS:
         part = getattr(value, field)
@@ -240,17 +250,19 @@ def _place(struct, index):
 _graves: dict[type, type] = {}
 
 
-def poison(thing, where):
-    """``thing`` and all that is in it refuse every access from now on; ``where`` is what they say."""
+def poison(thing, where, undo=lambda entry: None):
+    """``thing`` and all that is in it refuse every access from now on; ``where`` is what they say. ``undo`` is a journal's."""
     name = name_of(thing)
     if isinstance(thing, Table):
         inside = [] if thing.kind.plain else list(thing.items.values())
     else:
         inside = [getattr(thing, field) for field, kind in getattr(thing, "FIELDS", {}).items() if not kind.plain]
     for part in inside:
-        poison(part, where)
-    object.__setattr__(thing, "_up", f"{name}, freed {where}")
+        poison(part, where, undo)
     kind = type(thing)
+    undo((object.__setattr__, thing, "_up", object.__getattribute__(thing, "_up")))
+    undo((object.__setattr__, thing, "__class__", kind))
+    object.__setattr__(thing, "_up", f"{name}, freed {where}")
     if kind not in _graves:
         methods = dict.fromkeys(("__getattribute__", "__setattr__", "__getitem__", "__setitem__", "__add__"), _refuse)
         _graves[kind] = type(f"Freed{kind.__name__}", (kind,), {"__slots__": (), **methods})

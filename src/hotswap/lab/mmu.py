@@ -4,9 +4,13 @@ A page is there or missing; one that is there can be write-protected; a place ca
 range that was registered for it, or writing to what is protected, is a fault: it goes to ``on_fault(address, flags)``,
 over and over until the access can be made, and raises UnservedFault where nobody listens. Elsewhere missing pages read as
 zeros. Moved pages lose their protection, holes are moved as holes, a page in the way is EEXIST and nothing moves.
+
+What is in memory changes only in ``page_at``, ``put_page`` and ``forbid``: pages themselves never change, a write makes a new one.
+So a stepping twin, which notes and undoes, has three places to do it.
 """
 
 import errno
+from typing import NamedTuple
 
 from .findings import AccessDenied, BusError, UnservedFault
 from .kinds import INTEGERS, Pointer, StructKind
@@ -16,13 +20,10 @@ FIRST = 0x7000_0000_0000
 TRIES = 1000  # faults in a row for one access: then whoever serves them does nothing
 
 
-class Page:
-    __slots__ = ("data", "poisoned", "protected")
-
-    def __init__(self, data=None, protected=False):
-        self.data = bytearray(PAGE) if data is None else bytearray(data)
-        self.protected = protected
-        self.poisoned = False
+class Page(NamedTuple):
+    data: bytes = bytes(PAGE)
+    protected: bool = False
+    poisoned: bool = False
 
 
 def pages_of(address, length):
@@ -59,11 +60,33 @@ class Mmu:
 
     # Memory
 
+    def page_at(self, place):
+        """The page there, or None."""
+        return self.pages.get(place)
+
+    def put_page(self, place, page):
+        """What is there from now on; None: nothing."""
+        if page is None:
+            self.pages.pop(place, None)
+        else:
+            self.pages[place] = page
+
+    def is_forbidden(self, place):
+        return place in self.forbidden
+
+    def forbid(self, place, forbidden):
+        (self.forbidden.add if forbidden else self.forbidden.discard)(place)
+
+    def next_range(self, bytes):
+        """A gap after each range: overruns hit nothing."""
+        address = self.next_address
+        self.next_address += (bytes + PAGE - 1) // PAGE * PAGE + (1 << 30)
+        return address
+
     def reserve(self, bytes):
         if self.injected("reserve"):
             return 0
-        address = self.next_address
-        self.next_address += (bytes + PAGE - 1) // PAGE * PAGE + (1 << 30)  # a gap: overruns hit nothing
+        address = self.next_range(bytes)
         self.reserved[address] = bytes
         return address
 
@@ -73,17 +96,18 @@ class Mmu:
             raise AccessDenied(f"release of {address:#x}+{bytes:#x}, which was not reserved so")
         self.registered = [r for r in self.registered if not address <= r[0] < address + bytes]
         for place in [p for p in self.pages if address <= p < address + bytes]:
-            del self.pages[place]
+            self.put_page(place, None)
 
     def page_for(self, address, write):
         """The page of an access, after the faults it takes."""
         place = address // PAGE * PAGE
         for _ in range(TRIES):
-            if place in self.forbidden or not any(a <= place < a + n for a, n in self.reserved.items()):
+            if self.is_forbidden(place) or not any(a <= place < a + n for a, n in self.reserved.items()):
                 raise AccessDenied(f"access to {address:#x}")
-            page = self.pages.get(place)
+            page = self.page_at(place)
             if page is None and not any(a <= place < b for a, b in self.registered):
-                page = self.pages[place] = Page()
+                page = Page()
+                self.put_page(place, page)
             if page is None:
                 self.on_fault(address, self.FAULT_WRITE if write else 0)
             elif page.poisoned:
@@ -107,7 +131,8 @@ class Mmu:
         while data:
             at = address % PAGE
             n = min(len(data), PAGE - at)
-            self.page_for(address, True).data[at : at + n] = data[:n]
+            old = self.page_for(address, True).data
+            self.put_page(address - at, Page(old[:at] + bytes(data[:n]) + old[at + n :]))
             address, data = address + n, data[n:]
 
     def same_filled(self, address, bytes):
@@ -188,7 +213,8 @@ class Mmu:
         if error := self.injected("mmu_zero"):
             return error
         for place in pages_of(address, bytes):
-            self.pages.setdefault(place, Page())
+            if not self.page_at(place):
+                self.put_page(place, Page())
         return 0
 
     def mmu_copy(self, fd, to, source, bytes, protect):
@@ -197,9 +223,9 @@ class Mmu:
         if error := self.injected("mmu_copy"):
             return error
         for done in range(0, bytes, PAGE):
-            if to + done in self.pages:
+            if self.page_at(to + done):
                 return -errno.EEXIST
-            self.pages[to + done] = Page(self.read_memory(source + done, PAGE), bool(protect))
+            self.put_page(to + done, Page(self.read_memory(source + done, PAGE), bool(protect)))
         return 0
 
     def mmu_move(self, fd, to, source, bytes):
@@ -207,26 +233,26 @@ class Mmu:
         if error := self.injected("mmu_move"):
             return error
         offsets = range(0, bytes, PAGE)
-        if any(to + n in self.pages for n in offsets):
+        if any(self.page_at(to + n) for n in offsets):
             return -errno.EEXIST
         for n in offsets:
-            if page := self.pages.pop(source + n, None):
-                page.protected = False
-                self.pages[to + n] = page
+            if page := self.page_at(source + n):
+                self.put_page(source + n, None)
+                self.put_page(to + n, page._replace(protected=False))
         return 0
 
     def mmu_protect(self, fd, address, bytes, protect):
         """Of the pages that are there; missing ones take no protection."""
         self.on_access("mmu_protect", address, bytes, protect)
         for place in pages_of(address, bytes):
-            if page := self.pages.get(place):
-                page.protected = bool(protect)
+            if page := self.page_at(place):
+                self.put_page(place, page._replace(protected=bool(protect)))
         return self.injected("mmu_protect")
 
     def mmu_drop(self, address, bytes):
         self.on_access("mmu_drop", address, bytes)
         for place in pages_of(address, bytes):
-            self.pages.pop(place, None)
+            self.put_page(place, None)
         return 0
 
     def mmu_populate(self, address, bytes):
@@ -242,20 +268,21 @@ class Mmu:
         if not self.features & self.MMU_POISON:
             return -errno.ENOSYS
         for place in pages_of(address, bytes):
-            if place in self.pages:
+            if self.page_at(place):
                 return -errno.EEXIST
-            self.pages[place] = Page()
-            self.pages[place].poisoned = True
+            self.put_page(place, Page(poisoned=True))
         return 0
 
     def mmu_forbid(self, address, bytes):
         self.on_access("mmu_forbid", address, bytes)
-        self.forbidden.update(pages_of(address, bytes))
+        for place in pages_of(address, bytes):
+            self.forbid(place, True)
         return 0
 
     def mmu_allow(self, address, bytes):
         self.on_access("mmu_allow", address, bytes)
-        self.forbidden.difference_update(pages_of(address, bytes))
+        for place in pages_of(address, bytes):
+            self.forbid(place, False)
         return 0
 
 

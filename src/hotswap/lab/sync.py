@@ -6,24 +6,26 @@ Whoever cannot go on calls ``on_block`` and tries again when that returns.
 from .atomics import WORD
 from .findings import LockMisuse
 from .kinds import Opaque, Pointer
-from .memory import Thing, name_of
+from .memory import Thing, name_of, take_places
 
 IDLE_TURNS = 10_000  # naps and yields in a row, with no shared word changed but by locks: nothing will
 
 
 class Mutex(Thing):
-    __slots__ = ("owner",)
+    __slots__ = ("owner", "uid")
 
     def __init__(self, up=None):
         super().__init__(up)
+        self.uid = take_places(1)
         self.owner = None
 
 
 class RwLock(Thing):
-    __slots__ = ("readers", "writer")
+    __slots__ = ("readers", "uid", "writer")
 
     def __init__(self, up=None):
         super().__init__(up)
+        self.uid = take_places(1)
         self.writer = None
         self.readers = []  # thread numbers
 

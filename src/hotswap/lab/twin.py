@@ -3,22 +3,33 @@
 The engine's .py files are run, never the extensions beside them; ``sys.modules`` is not touched. What a module's .pxd declares
 stands in it before its body runs, as in C: constants, structs, variables (zeros, NULL). Modules may cimport each other in
 circles: a cimport runs the other module first, unless that is under way, and names are looked up when they are used.
+
+``load(stepping=True)`` gives one whose functions are generators wherever they reach the seam (``stepping``), on memory that is
+watched (``watch``) and can be rolled back (``journal``): what the race lab explores. ``call()`` runs such a function alone.
 """
 
 import ast
 import builtins
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, GeneratorType, ModuleType
 
 from . import declarations
 from .cstand import Cython, libc
 from .declarations import Type
-from .findings import NotInC
+from .findings import NotInC, WouldWaitForEver
 from .kinds import SCALARS, Array, Kind, Pointer, StructKind
 from .memory import Table
+from .model import by_name
 from .seam import PXD, Seam
 from .source import HELPERS, Imports, Rewriter
+from .stepping import Callee, Function, Steps, bump, stepping_functions
+from .steps import IN_TIME, READY, SteppingSeam
+from .watch import Watch, watched_struct
+
+GUARDED = frozenset({"Area"})  # structs that are published and retired: a weak model may show their fields stale
+Patch = Callable[[str, ast.Module], ast.Module]  # (module's name, its tree) to what is loaded instead
 
 
 def engine_modules() -> list[str]:
@@ -27,23 +38,35 @@ def engine_modules() -> list[str]:
     return [".".join(p.relative_to(declarations.ENGINE).with_suffix("").parts) for p in files]
 
 
-def load(names: list[str] | None = None, **constants: int) -> "Twin":
+def load(
+    names: list[str] | None = None,
+    *,
+    stepping: bool = False,
+    model: str = "sc",
+    patches: tuple[Patch, ...] = (),
+    **constants: int,
+) -> "Twin":
     """A fresh twin of the engine's modules ``names`` (all) and of what they cimport: ``load(["swap_map"]).swap_map``.
 
-    ``constants`` replace those of the .pxd files or of the seam, so that what is counted up to can be small.
+    ``constants`` replace those of the .pxd files or of the seam, so that what is counted up to can be small. ``patches`` change
+    what is loaded, never a file. ``model`` is the memory model of a stepping twin.
     """
-    twin = Twin(constants)
+    twin = SteppingTwin(constants, model, patches) if stepping else Twin(constants, patches)
     for name in engine_modules() if names is None else names:
-        twin.run(f"hotswap.engine.{name}")
+        if not (stepping and names is None and name == "api"):  # Python's door: nothing that steps
+            twin.run(f"hotswap.engine.{name}")
     return twin
 
 
 class Twin:
     """The engine's modules as attributes (packages too: ``twin.guard.percpu_ref``), and ``seam``."""
 
-    def __init__(self, constants: dict[str, int]):
+    table: type = Table
+
+    def __init__(self, constants: dict[str, int], patches: tuple[Patch, ...] = ()):
         self.constants = constants
-        self.seam = Seam(**constants)
+        self.patches = patches
+        self.seam = self.make_seam()
         self.modules: dict[str, ModuleType] = {}
         self.kinds: dict[tuple[str, str], StructKind] = {}
         self.started: set[str] = set()
@@ -57,6 +80,9 @@ class Twin:
         package = ModuleType(name)
         vars(package).update(inside)
         return package
+
+    def make_seam(self) -> Seam:
+        return Seam(**self.constants)
 
     # Declarations
 
@@ -93,8 +119,11 @@ class Twin:
         key = (module, name)
         if key not in self.kinds:
             fields = declarations.of_module(module).structs[name]
-            self.kinds[key] = StructKind(name, {field: self.kind(declared, module) for field, declared in fields.items()})
+            self.kinds[key] = self.struct_kind(name, {field: self.kind(declared, module) for field, declared in fields.items()})
         return self.kinds[key]
+
+    def struct_kind(self, name: str, fields: dict[str, Kind]) -> StructKind:
+        return StructKind(name, fields)
 
     def kind(self, declared: Type, module: str) -> Kind:
         """What a type in a module's .pxd is here. Pointers are not followed: structs may point to each other."""
@@ -119,7 +148,7 @@ class Twin:
             else:
                 raise NotInC(f"{module}: nothing says what type {declared.base!r} is")
         for size in reversed(declared.sizes):
-            kind = Array(kind, self.number(size, self.modules[module]))
+            kind = Array(kind, self.number(size, self.modules[module]), self.table)
         return kind
 
     def cimported(self, module: str, name: str | None):
@@ -163,26 +192,119 @@ class Twin:
                 self.run(other)
         exec(self.compiled(name, module, text, elsewhere), names)
         for variable in declarations.of_module(name).variables:
-            if type(names[variable]) is Table and names[variable]._up is None:
+            if isinstance(names[variable], Table) and names[variable]._up is None:
                 object.__setattr__(names[variable], "_up", variable)
         return module
 
     def compiled(self, name: str, module: ModuleType, text: str, elsewhere: dict[str, tuple[str, str]]):
-        """The rewritten source. It depends on the module's two files, not on this twin: kept for the next one."""
-        key = (name, text, declarations.of_module(name).text)
+        """The rewritten source. It depends on the files and patches, not on this twin: kept for the next one."""
+        key = (name, text, declarations.of_module(name).text, self.patches, self.how())
         if key not in _code:
             file = str(module.__file__)
 
             def evaluate(annotation):
                 return eval(compile(ast.Expression(annotation), file, "eval"), vars(module))
 
-            rewriter = Rewriter(declarations.of_module(name), lambda declared: self.kind(declared, name), evaluate, elsewhere)
-            tree = rewriter.visit(ast.parse(text))
+            tree = self.rewriter(name, text, evaluate, elsewhere).visit(self.tree(name, text))
             _code[key] = compile(ast.fix_missing_locations(tree), file, "exec")
         return _code[key]
 
+    def tree(self, name: str, text: str) -> ast.Module:
+        tree = ast.parse(text)
+        for patch in self.patches:
+            tree = patch(name, tree)
+        return tree
+
+    def how(self) -> object:
+        """What else the rewritten source depends on."""
+        return None
+
+    def rewriter(self, name: str, text: str, evaluate, elsewhere) -> Rewriter:
+        return Rewriter(declarations.of_module(name), lambda declared: self.kind(declared, name), evaluate, elsewhere)
+
+
+class SteppingTwin(Twin):
+    """A twin whose functions step. ``seam.model`` is its memory, ``watch`` what its steps touch and change."""
+
+    seam: SteppingSeam
+
+    def __init__(self, constants: dict[str, int], model: str, patches: tuple[Patch, ...]):
+        self.watch = Watch()
+        self.table = self.watch.Table
+        self.watch.model = by_name(model)(self.watch)
+        self.stepping = self.functions(patches)
+        super().__init__(constants, patches)
+
+    def functions(self, patches: tuple[Patch, ...]) -> frozenset[Function]:
+        texts = {
+            n: declarations.module_path(n, ".py").read_text() for name in engine_modules() if (n := f"hotswap.engine.{name}")
+        }
+        key = (tuple(texts.items()), patches)
+        if key not in _stepping:
+            trees = {name: ast.parse(text) for name, text in texts.items() if declarations.of_module(name).text}
+            for patch in patches:
+                trees = {name: patch(name, tree) for name, tree in trees.items()}
+            _stepping[key] = stepping_functions(trees)
+        return _stepping[key]
+
+    def make_seam(self) -> SteppingSeam:
+        return SteppingSeam(self.watch, **self.constants)
+
+    def struct_kind(self, name, fields):
+        return StructKind(name, fields, watched_struct(name, fields, self.watch, name in GUARDED))
+
+    def how(self):
+        return self.stepping
+
+    def declare(self, name):
+        known = name in self.modules
+        module = super().declare(name)
+        if not known:
+            vars(module).update(__alone=self.alone, __bump=bump)
+        return module
+
+    def rewriter(self, name, text, evaluate, elsewhere):
+        callee = Callee(name, _imports(text))
+        found = declarations.of_module(name)
+        return Steps(found, lambda declared: self.kind(declared, name), evaluate, elsewhere, callee, self.stepping)
+
+    def alone(self, running, cpu: int = 0):
+        """Runs a function of the engine, or its generator, to its end with nobody else there: its value. For setting up."""
+        self.seam.current = self.watch.cpu = cpu
+        if not isinstance(running, GeneratorType):
+            return running
+        try:
+            operation = next(running)
+            while True:
+                ready, in_time = READY.get(operation[0]), IN_TIME.get(operation[0])
+                if ready and not ready(self.seam, operation) and not (in_time and in_time(operation)):
+                    raise WouldWaitForEver(f"{operation[0]} of {operation[1]!r} while nobody else is there to end it")
+                operation = running.send(getattr(self.seam, operation[0])(*operation[1:]))
+        except StopIteration as end:
+            return end.value
+        finally:
+            self.watch.clear()
+
+    def checkpoint(self) -> None:
+        """Set-up is over: ``rollback()`` comes back to here."""
+        scalars = {
+            name: [v for v, declared in declarations.of_module(name).variables.items() if self.kind(declared, name).plain]
+            for name in self.started
+        }
+        self.watch.clear()
+        self.seam.setting_up = False
+        self.seam.current = self.watch.cpu = 0
+        self.watch.journal.checkpoint(self.seam, self.modules, scalars)
+        self.watch.model.reset()
+
+    def rollback(self) -> None:
+        self.watch.clear()
+        self.watch.journal.rollback()
+        self.watch.model.reset()
+
 
 _code: dict[tuple, CodeType] = {}
+_stepping: dict[tuple, frozenset[Function]] = {}
 
 
 def _read(path: Path) -> tuple[str, Imports]:
