@@ -2,7 +2,11 @@
 
 
 class Finding(Exception):
-    """Something that must never happen in the engine."""
+    """Something that must never happen in the engine. A machine adds who ran into it, where, and who freed what was touched."""
+
+    cpu: int = 0
+    stack: tuple[str, ...] = ()
+    freed: tuple[int, tuple[str, ...]] | None = None
 
 
 class InvariantBroken(Finding):
@@ -11,6 +15,22 @@ class InvariantBroken(Finding):
 
 class WouldWaitForEver(Finding):
     """A lock, an event or a fault that nobody is left to end. The message names it."""
+
+
+class Deadlock(WouldWaitForEver):
+    """Nobody can go on and somebody has not ended."""
+
+
+class LostWakeUp(WouldWaitForEver):
+    """Nobody can go on: somebody sleeps on an event that was woken before."""
+
+
+class Livelock(Finding):
+    """The schedule goes on without getting anywhere, beyond what is counted up to."""
+
+
+class WrongEnd(Finding):
+    """The end state is not what it must be: bytes, counts, something leaked."""
 
 
 class UseAfterFree(Finding):

@@ -35,6 +35,7 @@ class SteppingSeam(Seam):
         self.where = lambda: ""  # the machine says where the running CPU is
         self.start_thread = self.start_nobody
         self.has_ended = lambda handle: True
+        self.take_end = lambda handle: None
         self.setting_up = True
 
     def start_nobody(self, main, argument, name):
@@ -169,7 +170,8 @@ class SteppingSeam(Seam):
         return self.start_thread(main, argument, bytes(name).decode())
 
     def thread_join(self, handle):
-        """The machine knows that it has ended."""
+        """READY has seen that it has ended."""
+        self.take_end(handle)
 
     def nap_us(self, us):
         self.clock += us * 1000
