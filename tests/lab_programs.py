@@ -30,7 +30,7 @@ class Everything(Strategy):
 
     def pick(self, machine, enabled):
         runs = next((c for c in reversed(machine.choices) if 0 <= c < 32), -1)
-        dear = {actor for actor in enabled if actor < 32 and runs in enabled and actor != runs}
+        dear = {actor for actor in enabled if actor < 32 and runs in enabled and actor != runs and not machine.forced}
         able = [a for a in enabled if self.bound is None or a not in dear or self.cost < self.bound]
         actor = self.choose(able)
         self.cost += actor in dear

@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
 from .findings import Deadlock, Finding, Livelock, LostWakeUp
-from .memory import Thing, name_of, take_places
+from .memory import Null, Thing, name_of, take_places
 from .steps import IN_TIME, READY, holder
 from .trace import Outcome, Step, stack_of, stack_of_traceback
 from .twin import SteppingTwin
@@ -25,6 +25,7 @@ BUFFERS = 32  # from here on actors are store buffers
 SPIN = 100
 IDLE = 60  # naps and timeouts in one schedule, nobody else being able to go on
 MOST_STEPS = 20_000
+INLINE = 1 << 32  # the handle of a thread whose work its starter does itself (``seam.inline``: the names of such threads)
 
 
 class Actor(NamedTuple):
@@ -82,6 +83,7 @@ class Machine:
         self.idle = 0
         self.eager_left = self.eager
         self.op: tuple = ("",)  # of the step under way
+        self.target = 0  # the place of its target
         self.before = 0  # the word of an event that is woken in it, before that
         self.steps: list[Step] | None = None
         self.frees: list[tuple[str, int, tuple[str, ...]]] = []
@@ -157,13 +159,14 @@ class Machine:
         choices = self.choices
         choices.append(actor)
         if actor >= BUFFERS:
-            self.op = ("drain",)
+            self.op, self.target = ("drain",), 0
             self.act(actor - BUFFERS)
         else:
             op = self.op = self.ops[actor] or ("",)
             self.seam.current = watch.cpu = actor
             if self.steps is not None:
                 self.record(actor, op)
+            self.target = op[1].uid if len(op) > 1 and isinstance(op[1], Thing) else 0
             if op[0] in IN_TIME:
                 self.pass_time(op)
             if op[0] == "event_wake":
@@ -215,15 +218,19 @@ class Machine:
     # Threads of the engine
 
     def start_thread(self, main, argument, name) -> int:
+        if name in self.seam.inline:
+            return INLINE
         number = self.add(Actor(name, lambda: main(argument)))
         self.model.hand_over(self.seam.current, self.threads[number])
         self.watch.writes.append(self.threads[number].uid)
         return number + 1
 
     def has_ended(self, handle: int) -> bool:
-        return self.ops[handle - 1] is None
+        return handle == INLINE or self.ops[handle - 1] is None
 
     def take_end(self, handle: int) -> None:
+        if handle == INLINE:
+            return
         thread = self.threads[handle - 1]
         self.watch.reads.append(thread.uid)
         self.model.take_over(self.seam.current, thread)
@@ -306,4 +313,6 @@ def _shown(value: Any) -> Any:
     """A detail as a trace keeps it: numbers as they are, objects by name."""
     if isinstance(value, int | str | bytes | float) or value is None:
         return value
-    return name_of(value) if isinstance(value, Thing) else getattr(value, "__name__", type(value).__name__)
+    if isinstance(value, Thing | Null):
+        return name_of(value) if isinstance(value, Thing) else repr(value)
+    return getattr(value, "__name__", type(value).__name__)

@@ -21,6 +21,17 @@ FORBIDDEN = 1 << 62  # added to a page's address: whether it is forbidden
 LOCKED, WAITERS = 1, 2
 
 
+class Fault(Exception):
+    """What an access of the program meets where its page is missing or protected."""
+
+    def __init__(self, flags: int):
+        self.flags = flags
+
+
+def met(address, flags):
+    raise Fault(flags)
+
+
 class SteppingSeam(Seam):
     def __init__(self, watch: Watch, **constants):
         super().__init__(**constants)
@@ -34,6 +45,8 @@ class SteppingSeam(Seam):
         self.freed_by: dict[int, tuple] = {}  # a table's place: who freed it, where
         self.where = lambda: ""  # the machine says where the running CPU is
         self.start_thread = self.start_nobody
+        self.on_fault = met
+        self.inline: frozenset[str] = frozenset()
         self.has_ended = lambda handle: True
         self.take_end = lambda handle: None
         self.setting_up = True
@@ -248,6 +261,21 @@ class SteppingSeam(Seam):
     def stopper_set(self, fd):
         self.wrote(DESCRIPTORS)
         super().stopper_set(fd)
+
+    # The program: one try of an access, within a page
+
+    def user_read(self, address, length):
+        return self.tried(lambda: self.read_memory(address, length))
+
+    def user_write(self, address, data):
+        return self.tried(lambda: self.write_memory(address, data))
+
+    def tried(self, access):
+        """What the access gives, or the Fault that it meets: who makes it has that served and tries again."""
+        try:
+            return access()
+        except Fault as fault:
+            return fault
 
     # Files
 

@@ -14,6 +14,7 @@ OOPSLA 2013. What the memory model does by itself costs nothing.
 ``roots``: a beginning of choices that is somebody else's to vary (``explore`` splits the tree so).
 """
 
+from ..machine import BUFFERS
 from .contract import Strategy
 from .happens import Event, Order
 
@@ -43,7 +44,7 @@ class Exhaustive(Strategy):
     def __init__(self, bound: int | None = None, root: tuple[int, ...] = (), sleep: dict[int, Event] | None = None):
         super().__init__()
         self.bound = bound
-        self.order = Order()
+        self.order = Order(waits_race=bound is not None)
         self.nodes: list[Node] = []
         self.root = list(root)
         self.root_sleep = sleep or {}
@@ -112,6 +113,8 @@ class Exhaustive(Strategy):
             if node.actor == NEVER:
                 return None
         node.todo.add(node.actor)
+        if machine.forced and depth >= len(self.root):
+            node.todo.update(enabled)  # which of the sleepers wakes first: no step has raced for that
         nodes.append(node)
         return node.actor
 
@@ -120,8 +123,9 @@ class Exhaustive(Strategy):
             return Node(enabled, {}, 0, NEVER)
         last = self.nodes[-1]
         if self.bound is not None:
-            runs = last.actor if last.actor < 32 else last.free
-            return Node(enabled, {}, last.cost + preempts(last, last.actor), runs if runs in enabled else NEVER)
+            runs = next((node.actor for node in reversed(self.nodes) if node.actor < BUFFERS), NEVER)
+            free = runs if runs in enabled and not machine.forced else NEVER
+            return Node(enabled, {}, last.cost + preempts(last, last.actor), free)
         event = last.event
         assert event is not None
         asleep = last.sleep | last.done if last.done else last.sleep
@@ -201,4 +205,4 @@ class Exhaustive(Strategy):
 
 
 def preempts(node: Node, actor: int) -> int:
-    return 1 if node.free not in (NEVER, actor) and actor < 32 else 0
+    return 1 if node.free not in (NEVER, actor) and actor < BUFFERS else 0

@@ -3,7 +3,8 @@
 Two steps conflict when they touch one place and one of them writes it. A step happens before a later one when a chain of such pairs,
 or of steps of one CPU, leads from it there. A later step *races* with an earlier one when they conflict, nothing else orders them, and
 the later could have come first. It could not where the earlier one let it through: then there is an order but no race, or, for a
-lock, a race with the step that took it.
+lock, a race with the step that took it. (A search that counts preemptions wants to know of those too: to wait costs none, so it may
+have to come to a lock just before it is free.)
 
 Reads of a place that nothing ever writes need no clocks and are most of all reads: they are looked up once the first write comes.
 """
@@ -59,7 +60,8 @@ class Event:
 class Order:
     """The happens-before order of the schedule under way, step by step; ``undo()`` takes the last ones back."""
 
-    def __init__(self) -> None:
+    def __init__(self, waits_race: bool = False) -> None:
+        self.waits_race = waits_race
         self.events: list[Event] = []
         self.changes: list[list[tuple]] = []  # by depth: (dictionary, key, value before)
         self.last_of: dict[int, int] = {}  # actor: depth
@@ -90,7 +92,7 @@ class Order:
         last = self.last_of.get(actor)
         clock = self.events[last].clock if last is not None else [0] * WIDTH
         event = Event(actor, depth, clock, reads, writes, machine.forced)
-        kind, target = (machine.op[0], getattr(machine.op[1], "uid", 0)) if len(machine.op) > 1 else ("", 0)
+        kind, target = machine.op[0], machine.target
         races = self.joins(event, self.met(event, kind, target, machine, watch))
         event.clock = event.clock.copy()
         event.clock[column(actor)] = depth + 1
@@ -119,19 +121,19 @@ class Order:
             event.before = machine.before
         return event, races
 
-    def met(self, event: Event, kind: str, target: int, machine, watch) -> list[tuple[int, int | None]]:
+    def met(self, event: Event, kind: str, target: int, machine, watch) -> list[tuple[int, tuple[int, ...]]]:
         """The earlier steps that conflict with this one, each with the step it races with if it does; the call's own target first."""
         if event.forced:
-            return [(depth, None) for actor, depth in self.last_of.items()]
-        found: list[tuple[int, int | None]] = [(self.entered[key], None) for key in watch.left if key in self.entered]
+            return [(depth, ()) for depth in self.last_of.values()]
+        found: list[tuple[int, tuple[int, ...]]] = [(self.entered[key], ()) for key in watch.left if key in self.entered]
         places = (event.reads | event.writes) & self.written
         if target in places:
             for depth in self.touched(target, event):
-                found.append((depth, self.rival(depth, kind, target, machine)))
+                found.append((depth, self.rivals(depth, kind, target, machine)))
             places.discard(target)
         for place in places:
             for depth in self.touched(place, event):
-                found.append((depth, depth))
+                found.append((depth, (depth,)))
         return found
 
     def touched(self, place: int, event: Event) -> list[int]:
@@ -143,30 +145,29 @@ class Order:
             depths += readers.values()
         return depths
 
-    def rival(self, depth: int, kind: str, target: int, machine) -> int | None:
-        """Which step the other order of a conflict at a call's target would have to come before."""
+    def rivals(self, depth: int, kind: str, target: int, machine) -> tuple[int, ...]:
+        """Which steps the other order of a conflict at a call's target would have to come before."""
         earlier = self.events[depth]
+        too = (depth,) if self.waits_race else ()
         if kind in LOCKS and earlier.releases == target:
-            return earlier.opener
+            return too if earlier.opener is None else (earlier.opener, *too)
         if kind == "event_wait" and earlier.before is not None:
-            return depth if earlier.before & ~1 != machine.op[2] else None
-        return None if kind in THROUGH else depth
+            return (depth,) if earlier.before & ~1 != machine.op[2] else too
+        return too if kind in THROUGH else (depth,)
 
-    def joins(self, event: Event, met: list[tuple[int, int | None]]) -> list[int]:
+    def joins(self, event: Event, met: list[tuple[int, tuple[int, ...]]]) -> list[int]:
         """Puts what was met before the event; the races that remain, those with another one in between left out."""
         clock, races = event.clock, []
-        for depth, rival in met:
+        for depth, rivals in met:
             earlier = self.events[depth]
             if earlier.actor == event.actor:
                 continue
-            if rival is not None and earlier.actor % BUFFERS != event.actor % BUFFERS:
-                with_ = self.events[rival]
-                if clock[column(with_.actor)] <= rival:
-                    races.append(rival)
+            if earlier.actor % BUFFERS != event.actor % BUFFERS:
+                races += [rival for rival in rivals if clock[column(self.events[rival].actor)] <= rival]
             if clock[column(earlier.actor)] <= depth:
                 clock = list(map(max, clock, earlier.clock))
         event.clock = clock
-        if len(races) > 1:
+        if len(races) > 1 and not self.waits_race:
             races = [one for one in set(races) if not any(self.before(one, other) for other in races if other != one)]
         return races
 
