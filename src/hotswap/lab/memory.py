@@ -237,7 +237,7 @@ def name_of(thing):
         return f"{name_of(parent)}[{key}]" if isinstance(parent, Table) else f"{name_of(parent)}.{key}"
     if isinstance(up, str):
         return up
-    return f"a table of {thing.kind}" if type(thing) is Table else f"a {type(thing).__name__}"
+    return f"a table of {thing.kind}" if isinstance(thing, Table) else f"a {type(thing).__name__}"
 
 
 def _place(struct, index):

@@ -11,6 +11,7 @@ Locals of the engine are no shared memory: ``cython.declare`` makes them of the 
 
 from typing import Any
 
+from . import kinds
 from .journal import Journal, item, put_item
 from .memory import Struct, Table, Thing, take_places
 
@@ -98,16 +99,23 @@ def watched_struct(name: str, fields: dict, watch: Watch, guarded: bool) -> type
             continue
         raw = _raw(field)
         value, also = f"self.{raw}", ""
+        if isinstance(field_kind, kinds.Pointer):  # a table is called after the field that points to it
+            also = f"named(value, self, {field!r})\n    "
         if guarded:
             value = f"watch.model.plain_load(watch.cpu, self, {field!r}) if watch.model.stale_fields else self.{raw}"
-            also = f"watch.model.stale_fields and watch.model.plain_store(watch.cpu, self, {field!r}, value)\n    "
+            also += f"watch.model.stale_fields and watch.model.plain_store(watch.cpu, self, {field!r}, value)\n    "
         names: dict[str, Any] = {
             "reads": watch.reads.append, "writes": watch.writes.append, "undo": watch.journal.log.append, "watch": watch,
-            "accept": field_kind.accept, "old": getattr(kind, raw).__set__,
+            "accept": field_kind.accept, "named": _named, "old": getattr(kind, raw).__set__,
         }  # fmt: skip
         exec(_PROPERTY.format(place=place, raw=raw, value=value, also=also), names)
         setattr(kind, field, property(names["get"], names["put"]))
     return kind
+
+
+def _named(value, struct, field):
+    if isinstance(value, Table) and object.__getattribute__(value, "_up") is None:
+        object.__setattr__(value, "_up", (struct, field))
 
 
 def _watched_table(watch: Watch) -> type:

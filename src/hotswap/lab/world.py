@@ -149,6 +149,14 @@ class World:
             if got != want:
                 raise WrongEnd(f"page {page} of the array reads {got!r}, and {want!r} was written")
 
+    def expect_off(self, type: int) -> None:
+        """A swapoff has ended well and nothing of the area is left."""
+        area = self.twin.area.areas[type]
+        if self.state_of(type) != self.twin.swapoff.OFF_DONE or area.flags.v or area.inuse.v:
+            raise WrongEnd(
+                f"area {type} is not off: state {self.state_of(type)}, flags {area.flags.v}, {area.inuse.v} slots in use"
+            )
+
     def audit(self) -> None:
         """Counts, leaks, locks and limits, of everything."""
         for thing, held in self.locks():
@@ -198,7 +206,7 @@ class World:
         resident: Counter = Counter()
         for space in self.spaces:
             ptes = newest(space.mm, "ptes")
-            for page, pte in ptes.items.items() if ptes and not freed(ptes) else ():
+            for pte in ptes.items.values() if ptes and not freed(ptes) else ():
                 state = pte.state.v
                 kind, size = state & mm_module.PTE_KIND, 1 << (state >> mm_module.PTE_ORDER_SHIFT & 15)
                 if kind in (mm_module.PTE_CLEAN, mm_module.PTE_DIRTY):

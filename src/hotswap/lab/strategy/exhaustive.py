@@ -11,8 +11,12 @@ cost a preemption too many while a third way does not. So a bounded search adds 
 and at the start of the stretch that the first step's CPU ran without a switch, and keeps no sleep sets: BPOR, Coons, Musuvathi, McKinley,
 OOPSLA 2013. What the memory model does by itself costs nothing.
 
-``roots``: a beginning of choices that is somebody else's to vary (``explore`` splits the tree so).
+The tree of schedules can be shared out. A search with a ``root`` varies what comes after those choices only; an order that would
+have to be tried within the root is a *request*, for whoever owns that part. ``export()`` gives away what is left of a search.
 """
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from ..machine import BUFFERS
 from .contract import Strategy
@@ -21,13 +25,22 @@ from .happens import Event, Order
 NEVER = -1
 
 
+class Request(NamedTuple):
+    """At the state after the choices ``path``, one of ``actors`` has to be tried, or all of them; none if one is already."""
+
+    path: tuple[int, ...]
+    actors: tuple[int, ...]
+    all: bool
+
+
 class Node:
     """The state before one step of the schedule under way."""
 
-    __slots__ = ("actor", "cost", "done", "enabled", "event", "free", "sleep", "todo", "values")
+    __slots__ = ("actor", "at", "cost", "done", "enabled", "event", "free", "sleep", "todo", "values")
 
-    def __init__(self, enabled, sleep, cost, free):
+    def __init__(self, enabled, at, sleep, cost=0, free=NEVER):
         self.enabled = enabled
+        self.at = at  # choices before it
         self.sleep: dict[int, Event] = sleep  # actors whose next step was tried where it commutes with all since
         self.cost = cost  # preemptions before this step
         self.free = free  # who may go on without one: the CPU that ran, where it can go on; else NEVER
@@ -41,17 +54,18 @@ class Node:
 class Exhaustive(Strategy):
     watches = True
 
-    def __init__(self, bound: int | None = None, root: tuple[int, ...] = (), sleep: dict[int, Event] | None = None):
+    def __init__(self, bound: int | None = None, root: Sequence[int] = ()):
         super().__init__()
         self.bound = bound
         self.order = Order(waits_race=bound is not None)
         self.nodes: list[Node] = []
-        self.root = list(root)
-        self.root_sleep = sleep or {}
+        self.root = tuple(root)
+        self.requests: set[Request] = set()
         self.first = True
         self.depth = 0  # of the step under way
         self.value_at = 0
-        self.fixed = 0  # nodes below this depth are not varied
+        self.fixed = 0  # nodes of the root: of these only the last one's values are varied
+        self.path: list[int] = []  # choices of the schedule under way
 
     # Schedules
 
@@ -61,11 +75,13 @@ class Exhaustive(Strategy):
         if self.first:
             self.first = False
             return True
-        while len(self.nodes) > self.fixed:
+        while self.nodes and len(self.nodes) >= self.fixed:
             node = self.nodes[-1]
             self.order.undo(len(self.nodes) - 1)
             if self.next_values(node):
                 return True
+            if len(self.nodes) == self.fixed:
+                break
             assert node.event is not None
             before = node.done.get(node.actor)
             node.done[node.actor] = node.event.joined(before) if before else node.event
@@ -105,34 +121,37 @@ class Exhaustive(Strategy):
         if depth < len(nodes):
             return nodes[depth].actor
         node = self.new_node(machine, enabled)
-        if depth < len(self.root):
-            node.actor = self.root[depth]
+        if node.at < len(self.root):
+            node.actor = self.root[node.at]
+            if node.actor not in enabled:
+                raise ValueError(f"choice {node.at} of the root cannot be made")
             self.fixed = depth + 1
+            if not self.affordable(node, node.actor):
+                self.fixed = len(self.root) + 1  # beyond all nodes: there is nothing to vary
+                return None
         else:
             node.actor = self.default(machine, node)
             if node.actor == NEVER:
                 return None
+            if machine.forced:
+                node.todo.update(enabled)  # which of the sleepers wakes first: no step has raced for that
         node.todo.add(node.actor)
-        if machine.forced and depth >= len(self.root):
-            node.todo.update(enabled)  # which of the sleepers wakes first: no step has raced for that
         nodes.append(node)
         return node.actor
 
     def new_node(self, machine, enabled) -> Node:
+        at = len(machine.choices)
         if not self.nodes:
-            return Node(enabled, {}, 0, NEVER)
+            return Node(enabled, at, {})
         last = self.nodes[-1]
         if self.bound is not None:
             runs = next((node.actor for node in reversed(self.nodes) if node.actor < BUFFERS), NEVER)
             free = runs if runs in enabled and not machine.forced else NEVER
-            return Node(enabled, {}, last.cost + preempts(last, last.actor), free)
+            return Node(enabled, at, {}, last.cost + preempts(last, last.actor), free)
         event = last.event
         assert event is not None
         asleep = last.sleep | last.done if last.done else last.sleep
-        if self.depth == len(self.root):
-            asleep = asleep | self.root_sleep if self.depth else self.root_sleep
-        sleep = {actor: other for actor, other in asleep.items() if actor != last.actor and not event.conflicts(other)}
-        return Node(enabled, sleep, 0, NEVER)
+        return Node(enabled, at, {a: other for a, other in asleep.items() if a != last.actor and not event.conflicts(other)})
 
     def default(self, machine, node: Node) -> int:
         last = machine.last if self.bound is None or node.free == NEVER else node.free
@@ -145,11 +164,12 @@ class Exhaustive(Strategy):
 
     def value(self, machine, n, label):
         node = self.nodes[self.depth]
-        at = self.value_at
+        at, index = len(machine.choices), self.value_at
         self.value_at += 1
-        if at == len(node.values):
-            node.values.append([0, n])
-        return node.values[at][0]
+        if index == len(node.values):
+            given = -1 - self.root[at] if at < len(self.root) else None
+            node.values.append([0, n] if given is None else [given, given + 1])
+        return node.values[index][0]
 
     # Races
 
@@ -163,37 +183,54 @@ class Exhaustive(Strategy):
         event, races = self.order.add(machine, actor, depth)
         node.event = event
         for race in races:
-            self.reverse(race, event)
+            self.reverse(race, event, machine.choices)
 
-    def reverse(self, at: int, event: Event) -> None:
+    def reverse(self, at: int, event: Event, path: list[int]) -> None:
         """The step at depth ``at`` and ``event`` race: have the other order tried."""
-        if at < self.fixed:
+        if self.bound is not None:
+            start = at
+            while start > 0 and self.nodes[start - 1].actor == self.nodes[at].actor:
+                start -= 1
+            for place in {at, start}:
+                enabled = self.nodes[place].enabled
+                self.want(place, [event.actor] if event.actor in enabled else enabled, True, path)
             return
         node = self.nodes[at]
-        if self.bound is not None:
-            self.reverse_bounded(at, event)
-            return
-        initials = self.order.initials(at, event)
-        if not any(actor in node.todo or actor in node.sleep for actor in initials):
-            able = [actor for actor in initials if actor in node.enabled]
-            if able:
-                node.todo.add(event.actor if event.actor in able else able[0])
-            else:
-                node.todo.update(node.enabled)
+        able = [actor for actor in self.order.initials(at, event) if actor in node.enabled]
+        if event.actor in able:
+            able.sort(key=lambda actor: actor != event.actor)
+        self.want(at, able or node.enabled, not able, path)
 
-    def reverse_bounded(self, at: int, event: Event) -> None:
-        start = at
-        while start > self.fixed and self.nodes[start - 1].actor == self.nodes[at].actor:
-            start -= 1
-        for place in {at, start}:
-            node = self.nodes[place]
-            if event.actor in node.enabled:
-                node.todo.add(event.actor)
-            else:
-                node.todo.update(node.enabled)
+    def want(self, at: int, actors: list[int], all_: bool, path: list[int]) -> None:
+        """One of ``actors``, or all of them, is to be tried at depth ``at``."""
+        node = self.nodes[at]
+        if at < self.fixed:
+            if not (node.actor in actors and (len(actors) == 1 or not all_)):
+                self.requests.add(Request(tuple(path[: node.at]), tuple(actors), all_))
+        elif all_:
+            node.todo.update(actors)
+        elif not any(actor in node.todo or actor in node.sleep for actor in actors):
+            node.todo.add(actors[0])
+
+    def export(self) -> tuple[list[tuple[int, ...]], list[Request]]:
+        """Gives the rest of the search away, between two schedules: roots still to be searched; what was tried at states that others
+        may yet want something of."""
+        roots, tried = [], []
+        for depth, node in enumerate(self.nodes):
+            path = tuple(self.path[: node.at])
+            if depth >= self.fixed:
+                left = [a for a in node.todo if a not in node.done and a != node.actor and a not in node.sleep]
+                roots += [(*path, actor) for actor in left if self.affordable(node, actor)]
+                tried.append(Request(path, tuple(node.todo | node.sleep.keys()), True))
+            if depth >= self.fixed - 1:
+                for index, (value, n) in enumerate(node.values):
+                    given = [-1 - v for v, _ in node.values[:index]]
+                    roots += [(*path, node.actor, *given, -1 - other) for other in range(value + 1, n)]
+        return roots, tried
 
     def ended(self, machine, outcome):
         super().ended(machine, outcome)
+        self.path = machine.choices.copy()
         if self.depth < len(self.nodes):  # the last step was cut short by a finding
             self.stepped(machine, self.nodes[-1].actor)
         # The next begin() takes the step before this end first; who still waits for a lock would race with its holder.
@@ -201,7 +238,7 @@ class Exhaustive(Strategy):
             for actor, op in enumerate(machine.ops):
                 if op is not None:
                     for at, event in self.order.waiting(actor, op, len(self.nodes)):
-                        self.reverse(at, event)
+                        self.reverse(at, event, machine.choices)
 
 
 def preempts(node: Node, actor: int) -> int:
