@@ -2,10 +2,12 @@
 
 import random
 
-from hotswap.lab import twin
+from hotswap.lab import declarations, twin
 from hotswap.lab.findings import WouldWaitForEver
 from hotswap.lab.machine import Actor, Machine
+from hotswap.lab.memory import Struct, Table, Thing
 from hotswap.lab.strategy.contract import Strategy
+from hotswap.lab.watch import newest, zeroed
 
 
 class Everything(Strategy):
@@ -159,3 +161,48 @@ class Program:
             if strategy.schedules > most:
                 return None
         return found
+
+
+def state_of(twin):
+    """Everything that a schedule could have changed, as text by path; what was never touched is left out, as are zeros."""
+    found = {}
+    seen = set()
+
+    def walk(thing, path):
+        if isinstance(thing, Thing):
+            where = object.__getattribute__(thing, "_up")
+            found[f"{path} is"] = (type(thing).__name__, where if isinstance(where, str) else None)
+            if id(thing) in seen or "Freed" in type(thing).__name__ or zeroed(thing):
+                return
+            seen.add(id(thing))
+            if isinstance(thing, Table):
+                for index, part in sorted(thing.items.items()):
+                    if not (thing.kind.plain and not part) and not (isinstance(part, Thing) and zeroed(part)):
+                        walk(part, f"{path}[{index}]")
+            elif isinstance(thing, Struct):
+                for field, kind in thing.FIELDS.items():
+                    walk(newest(thing, field) if kind.plain else getattr(thing, field), f"{path}.{field}")
+            else:
+                found[path] = [getattr(thing, slot) for slot in type(thing).__slots__ if slot != "uid"]
+        else:
+            found[path] = repr(thing)
+
+    for name in twin.started:
+        for variable in declarations.of_module(name).variables:
+            walk(vars(twin.modules[name])[variable], f"{name}.{variable}")
+    seam = twin.seam
+    for name in (
+        "clock",
+        "tables",
+        "next_address",
+        "next_descriptor",
+        "reserved",
+        "registered",
+        "forbidden",
+        "stopped",
+        "threads",
+    ):
+        found[name] = repr(getattr(seam, name))
+    found["pages"] = repr(sorted(seam.pages.items()))
+    found["files"] = repr({fd: bytes(content) for fd, content in seam.files.items()})
+    return found

@@ -65,6 +65,11 @@ class Result:
     replay: str  # the id of the finding, "" without one
     stopped: bool  # by Ctrl-C or by who was told the progress
 
+    @property
+    def as_expected(self) -> bool:
+        """A "sometimes" that was not met fails, however little was tried; so does a "never" that was stopped half-way."""
+        return self.verdict == self.expected and (self.verdict == SOMETIMES or self.coverage.complete)
+
 
 def explore(case: Case, limits: Limits | None = None, progress: OnProgress = lambda progress: None) -> Result:
     """One case. A BadScenario where its CPUs touch nothing in common."""

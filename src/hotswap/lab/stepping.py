@@ -22,10 +22,10 @@ _NOTICED = """
     bit_trylock bit_lock bit_unlock event_read event_wake event_wait mutex_lock mutex_unlock
     read_lock read_unlock write_lock write_unlock thread_start thread_join nap_us yield_cpu
     mmu_next mmu_wait mmu_zero mmu_copy mmu_move mmu_protect mmu_drop mmu_populate mmu_poison mmu_forbid mmu_allow
-    copy touch disk_transfer table_free release stopper_set close_fd
+    copy touch disk_transfer release stopper_set close_fd
 """
 STEPS = frozenset(_NOTICED.split())
-IN_TWO = frozenset({"bump"})  # a load and a store: the generator of that name below
+IN_TWO = {"bump", "table_free"}  # not one step: the generators of these names below
 Function = tuple[str, str]  # module, name
 
 
@@ -33,6 +33,13 @@ def bump(word, change):
     """``arch.bump``: a load and a store, between which others may come."""
     value = yield ("load", word)
     yield ("store", word, value + change)
+
+
+def table_free(table, poisoned):
+    """Others may come between the free and what its caller does then: put NULL where the pointer was."""
+    if table:
+        yield ("table_free", table, poisoned)
+        yield ("freed",)
 
 
 @dataclass

@@ -218,14 +218,15 @@ class SteppingSeam(Seam):
         return table
 
     def table_free(self, table, poisoned):
-        if not table:
-            return
         if freed(table):
             raise UseAfterFree(f"table_free of {object.__getattribute__(table, '_up')}")
         places = inside(table)
         self.watch.writes.extend(places)
         self.tables -= 1
         poison(table, f"by CPU {self.current} {self.where()}", self.undo)
+
+    def freed(self):
+        """The step after a free: nothing happens in it."""
 
     def next_range(self, bytes):
         if self.setting_up:

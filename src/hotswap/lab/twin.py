@@ -24,7 +24,7 @@ from .memory import Table
 from .model import by_name
 from .seam import PXD, Seam
 from .source import HELPERS, Imports, Rewriter
-from .stepping import Callee, Function, Steps, bump, stepping_functions
+from .stepping import Callee, Function, Steps, bump, stepping_functions, table_free
 from .steps import IN_TIME, READY, SteppingSeam
 from .watch import Watch, watched_struct
 
@@ -260,7 +260,7 @@ class SteppingTwin(Twin):
         known = name in self.modules
         module = super().declare(name)
         if not known:
-            vars(module).update(__alone=self.alone, __bump=bump)
+            vars(module).update(__alone=self.alone, __bump=bump, __table_free=table_free)
         return module
 
     def rewriter(self, name, text, evaluate, elsewhere):

@@ -45,15 +45,15 @@ class _Change(ast.NodeTransformer):
         self.made = 0
 
     def visit(self, node):
-        if isinstance(node, ast.stmt) and not isinstance(node, ast.FunctionDef):
-            if ast.unparse(node).startswith(self.switch.statement):
-                self.made += 1
-                new = ast.parse(self.switch.instead).body[0]
-                for inner in ast.walk(new):
-                    if hasattr(inner, "lineno"):
-                        ast.copy_location(inner, node)
-                return ast.copy_location(new, node)
-        return self.generic_visit(node)
+        meant = isinstance(node, ast.stmt) and not isinstance(node, ast.FunctionDef)
+        if not meant or not ast.unparse(node).startswith(self.switch.statement):
+            return self.generic_visit(node)
+        self.made += 1
+        new = ast.parse(self.switch.instead).body[0]
+        for inner in ast.walk(new):
+            if hasattr(inner, "lineno"):
+                ast.copy_location(inner, node)
+        return ast.copy_location(new, node)
 
 
 SWITCHES = {
