@@ -82,6 +82,10 @@ class Model:
     def take_over(self, cpu: int, thing) -> None:
         """The other end of ``hand_over`` (lock, wait, join)."""
 
+    def must_wait(self, cpu: int, kind: str) -> bool:
+        """Must drains come before the CPU's call of that kind? Who reorders steps makes it only when they are done."""
+        return False
+
     def internal(self) -> list[Action]:
         return []
 
@@ -94,6 +98,9 @@ class Model:
 
     def plain_store(self, cpu: int, struct, field: str, value) -> None:
         """Told before the store: ``newest(struct, field)`` is still the old value. The caller keeps the newest."""
+
+    def settle(self) -> None:
+        """Everybody sees every store: set-up is over, or a schedule and somebody judges its end. No step."""
 
     def reset(self) -> None:
         """Back to the start of a schedule: every CPU has seen everything. Words are rolled back already."""
