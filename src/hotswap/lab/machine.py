@@ -65,7 +65,7 @@ class Machine:
         self.seam.where = self.where
         names = {kind for kind in dir(type(self.seam)) if not kind.startswith("_")}
         self.perform: dict[str, Callable] = {name: made for name in names if callable(made := getattr(self.seam, name))}
-        self.perform |= {"begin": self.begin}
+        self.perform |= {"begin": self.begin, "end": lambda thread: None}
         self.generators: list[Generator] = []
         self.begin_schedule(None)
 
@@ -131,9 +131,9 @@ class Machine:
     def enabled(self) -> list[int]:
         """The actors that can step now. ``forced``: only because time passes when nothing else can happen."""
         able, later = [], []
-        seam = self.seam
+        seam, must_wait = self.seam, self.model.must_wait if self.model.acts else None
         for cpu, op in enumerate(self.ops):
-            if op is None:
+            if op is None or (must_wait and must_wait(cpu, op[0])):
                 continue
             ready = READY.get(op[0])
             if ready is None or ready(seam, op):
@@ -176,9 +176,10 @@ class Machine:
             try:
                 self.ops[actor] = self.generators[actor].send(answer)
             except StopIteration:
-                self.ops[actor] = None
-                self.model.hand_over(actor, self.threads[actor])
-                watch.writes.append(self.threads[actor].uid)
+                if self.model.acts and op[0] != "end":  # its stores leave the buffer one by one first
+                    self.ops[actor] = ("end", self.threads[actor])
+                else:
+                    self.finish(actor)
             if self.steps is not None:
                 self.record_waits(actor)
         if actor == self.last and not watch.writes:
@@ -208,6 +209,11 @@ class Machine:
     def begin(self, thread) -> None:
         self.watch.reads.append(thread.uid)
         self.model.take_over(self.seam.current, thread)
+
+    def finish(self, cpu: int) -> None:
+        self.ops[cpu] = None
+        self.model.hand_over(cpu, self.threads[cpu])
+        self.watch.writes.append(self.threads[cpu].uid)
 
     def choose(self, n: int, label: str) -> int:
         choice = self.strategy.value(self, n, label) if n > 1 else 0
@@ -241,6 +247,7 @@ class Machine:
         """Nobody can step: all have ended (daemons may wait), or somebody waits for ever."""
         stuck = [cpu for cpu, op in enumerate(self.ops) if op and not self.daemons[cpu]]
         if not stuck:
+            self.model.settle()
             return self.check()
         told = "; ".join(self.waits(cpu) for cpu in stuck)
         ops = [op for cpu in stuck if (op := self.ops[cpu])]

@@ -121,6 +121,8 @@ class SteppingSeam(Seam):
         self.read(w.uid)
         if timeout_us >= 0 and w.v & ~1 == seen:
             self.clock += timeout_us * 1000
+        else:
+            self.model.take_over(self.current, w)
 
     # Locks
 

@@ -294,6 +294,8 @@ class SteppingTwin(Twin):
         self.watch.clear()
         self.seam.setting_up = False
         self.seam.current = self.watch.cpu = 0
+        self.watch.model.settle()
+        self.watch.clear()
         self.watch.journal.checkpoint(self.seam, self.modules, scalars)
         self.watch.model.reset()
 

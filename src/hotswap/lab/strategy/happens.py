@@ -16,6 +16,7 @@ WIDTH = 2 * CPUS
 LOCKS = frozenset({"mutex_lock", "read_lock", "write_lock", "bit_lock"})
 TRIES = frozenset({"bit_trylock"})
 UNLOCKS = frozenset({"mutex_unlock", "read_unlock", "write_unlock", "bit_unlock"})
+UNLOCKED = frozenset({"load", "load_acquire", "store", "store_release", "event_read"})  # need no empty store buffer
 THROUGH = frozenset({"begin", "thread_join"})  # let through by what they follow, whatever it was
 NOTHING: frozenset[int] = frozenset()
 
@@ -38,7 +39,7 @@ class Event:
         self.writes: set[int] = writes
         self.forced = forced  # made because nobody else could step: it comes after everything
         self.releases: int | None = None  # the place of the lock it lets go of
-        self.opener: int | None = None  # the depth of the step that took that lock
+        self.opener: int | None = None  # the depth of the step that took that lock, or made the store that drains
         self.before: int | None = None  # of a wake: the event's word before it
 
     def conflicts(self, other: "Event") -> bool:
@@ -117,6 +118,8 @@ class Order:
         elif kind in UNLOCKS:
             event.releases = target
             event.opener = self.held.get((target, actor))
+        elif watch.left:
+            event.opener = self.entered.get(watch.left[-1])
         elif kind == "event_wake":
             event.before = machine.before
         return event, races
@@ -125,7 +128,8 @@ class Order:
         """The earlier steps that conflict with this one, each with the step it races with if it does; the call's own target first."""
         if event.forced:
             return [(depth, ()) for depth in self.last_of.values()]
-        found: list[tuple[int, tuple[int, ...]]] = [(self.entered[key], ()) for key in watch.left if key in self.entered]
+        found: list[tuple[int, tuple[int, ...]]] = self.drained(event, kind)
+        found += [(self.entered[key], ()) for key in watch.left if key in self.entered]
         places = (event.reads | event.writes) & self.written
         if target in places:
             for depth in self.touched(target, event):
@@ -135,6 +139,15 @@ class Order:
             for depth in self.touched(place, event):
                 found.append((depth, (depth,)))
         return found
+
+    def drained(self, event: Event, kind: str) -> list[tuple[int, tuple[int, ...]]]:
+        """The drains that a step had to wait for: its own CPU's, unless it is a load or a store; everybody's for ``heavy``,
+        which could have come before the stores instead."""
+        if kind == "heavy":
+            drains = [depth for actor, depth in self.last_of.items() if actor >= BUFFERS]
+            return [(depth, () if (store := self.events[depth].opener) is None else (store,)) for depth in drains]
+        buffer = self.last_of.get(event.actor + BUFFERS)
+        return [] if buffer is None or kind in UNLOCKED else [(buffer, ())]
 
     def touched(self, place: int, event: Event) -> list[int]:
         """The last steps that conflict with ``event`` at a place."""
@@ -162,8 +175,7 @@ class Order:
             earlier = self.events[depth]
             if earlier.actor == event.actor:
                 continue
-            if earlier.actor % BUFFERS != event.actor % BUFFERS:
-                races += [rival for rival in rivals if clock[column(self.events[rival].actor)] <= rival]
+            races += [rival for rival in rivals if clock[column(self.events[rival].actor)] <= rival]
             if clock[column(earlier.actor)] <= depth:
                 clock = list(map(max, clock, earlier.clock))
         event.clock = clock
