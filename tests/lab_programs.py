@@ -28,15 +28,25 @@ class Everything(Strategy):
             return False
         self.at = 0
         self.cost = 0
+        self.before = []
         return True
 
     def pick(self, machine, enabled):
+        last = next((c for c in reversed(machine.choices) if c >= 0), -1)  # values come after the step that they are of
         runs = next((c for c in reversed(machine.choices) if 0 <= c < 32), -1)
-        dear = {actor for actor in enabled if actor < 32 and runs in enabled and actor != runs and not machine.forced}
-        able = [a for a in enabled if self.bound is None or a not in dear or self.cost < self.bound]
+        fresh = last + 32 if last + 32 in enabled and last + 32 not in self.before else None
+        self.before = enabled
+        able = [
+            a for a in enabled if self.bound is None or self.cost + self.price(machine, enabled, runs, fresh, a) <= self.bound
+        ]
         actor = self.choose(able)
-        self.cost += actor in dear
+        self.cost += self.price(machine, enabled, runs, fresh, actor)
         return actor
+
+    def price(self, machine, enabled, runs, fresh, actor):
+        """A preemption; a store that stays in its buffer."""
+        preempts = actor < 32 and runs in enabled and actor != runs and not machine.forced
+        return preempts + (fresh not in (None, actor))
 
     def value(self, machine, n, label):
         return self.choose(list(range(n)))

@@ -9,7 +9,8 @@ from being tried again where all that begins with it was tried; a schedule in wh
 With a preemption ``bound`` (an actor is preempted when another steps though it could go on) the other order of a race may
 cost a preemption too many while a third way does not. So a bounded search adds the actor itself, or all when it cannot step there, there
 and at the start of the stretch that the first step's CPU ran without a switch, and keeps no sleep sets: BPOR, Coons, Musuvathi, McKinley,
-OOPSLA 2013. What the memory model does by itself costs nothing.
+OOPSLA 2013. A store that does not leave its CPU's buffer at once costs one too, unless older ones are waiting there; when it leaves after
+that costs nothing.
 
 The tree of schedules can be shared out. A search with a ``root`` varies what comes after those choices only; an order that would
 have to be tried within the root is a *request*, for whoever owns that part. ``export()`` gives away what is left of a search.
@@ -36,14 +37,15 @@ class Request(NamedTuple):
 class Node:
     """The state before one step of the schedule under way."""
 
-    __slots__ = ("actor", "at", "cost", "done", "enabled", "event", "free", "sleep", "todo", "values")
+    __slots__ = ("actor", "at", "cost", "done", "enabled", "event", "free", "fresh", "sleep", "todo", "values")
 
-    def __init__(self, enabled, at, sleep, cost=0, free=NEVER):
+    def __init__(self, enabled, at, sleep, cost=0, free=NEVER, fresh=NEVER):
         self.enabled = enabled
         self.at = at  # choices before it
         self.sleep: dict[int, Event] = sleep  # actors whose next step was tried where it commutes with all since
         self.cost = cost  # preemptions before this step
         self.free = free  # who may go on without one: the CPU that ran, where it can go on; else NEVER
+        self.fresh = fresh  # the buffer that the last step put a store into, which was empty; else NEVER
         self.todo: set[int] = set()
         self.done: dict[int, Event] = {}
         self.actor = NEVER
@@ -110,7 +112,7 @@ class Exhaustive(Strategy):
         return False
 
     def affordable(self, node: Node, actor: int) -> bool:
-        return self.bound is None or node.cost + preempts(node, actor) <= self.bound
+        return self.bound is None or node.cost + price(node, actor) <= self.bound
 
     # Choices
 
@@ -147,14 +149,18 @@ class Exhaustive(Strategy):
         if self.bound is not None:
             runs = next((node.actor for node in reversed(self.nodes) if node.actor < BUFFERS), NEVER)
             free = runs if runs in enabled and not machine.forced else NEVER
-            return Node(enabled, at, {}, last.cost + preempts(last, last.actor), free)
+            buffer = last.actor + BUFFERS
+            fresh = buffer if buffer in enabled and buffer not in last.enabled else NEVER
+            return Node(enabled, at, {}, last.cost + price(last, last.actor), free, fresh)
         event = last.event
         assert event is not None
         asleep = last.sleep | last.done if last.done else last.sleep
         return Node(enabled, at, {a: other for a, other in asleep.items() if a != last.actor and not event.conflicts(other)})
 
     def default(self, machine, node: Node) -> int:
-        last = machine.last if self.bound is None or node.free == NEVER else node.free
+        last = machine.last
+        if self.bound is not None:
+            last = next((actor for actor in (node.fresh, node.free) if actor != NEVER), last)
         if last in node.enabled and last not in node.sleep:
             return last
         for actor in node.enabled:
@@ -188,12 +194,13 @@ class Exhaustive(Strategy):
     def reverse(self, at: int, event: Event, path: list[int]) -> None:
         """The step at depth ``at`` and ``event`` race: have the other order tried."""
         if self.bound is not None:
-            start = at
-            while start > 0 and self.nodes[start - 1].actor == self.nodes[at].actor:
+            start, cpu = at, self.nodes[at].actor % BUFFERS
+            while start > 0 and self.nodes[start - 1].actor % BUFFERS == cpu:
                 start -= 1
             for place in {at, start}:
-                enabled = self.nodes[place].enabled
-                self.want(place, [event.actor] if event.actor in enabled else enabled, True, path)
+                node = self.nodes[place]
+                alone = event.actor in node.enabled and node.actor < BUFFERS
+                self.want(place, [event.actor] if alone else node.enabled, True, path)
             return
         node = self.nodes[at]
         able = [actor for actor in self.order.initials(at, event) if actor in node.enabled]
@@ -241,5 +248,7 @@ class Exhaustive(Strategy):
                         self.reverse(at, event, machine.choices)
 
 
-def preempts(node: Node, actor: int) -> int:
-    return 1 if node.free not in (NEVER, actor) and actor < BUFFERS else 0
+def price(node: Node, actor: int) -> int:
+    """What it costs that this actor steps: a preemption, a store that is kept back."""
+    preempts = node.free not in (NEVER, actor) and actor < BUFFERS
+    return preempts + (node.fresh not in (NEVER, actor))
