@@ -4,12 +4,22 @@ import pytest
 from lab_programs import state_of
 
 from hotswap.lab import twin
-from hotswap.lab.findings import Deadlock, Finding, Livelock, LostWakeUp, NullDereference, UseAfterFree, WrongEnd
+from hotswap.lab.findings import (
+    Deadlock,
+    Finding,
+    Livelock,
+    LostWakeUp,
+    NotPublished,
+    NullDereference,
+    UseAfterFree,
+    WrongEnd,
+)
 from hotswap.lab.machine import Actor, Machine
 from hotswap.lab.scenario.contract import Case, find
 from hotswap.lab.strategy.exhaustive import Exhaustive
 from hotswap.lab.strategy.random_walk import RandomWalk
 from hotswap.lab.strategy.replay import Replay
+from hotswap.lab.world import World
 
 
 class Bench:
@@ -178,6 +188,28 @@ def test_a_timeout_ends_when_nobody_else_can_go_on_and_not_before():
     assert set(seen) == {2}
 
 
+@pytest.mark.parametrize("eager", [0, 1])
+def test_where_a_scenario_asks_for_it_a_timeout_may_end_at_any_moment(eager):
+    bench = Bench()
+    seen = []
+
+    def waits():
+        yield "event_wait", bench.event, 0, 1000
+        seen.append((yield "load", bench.w))
+
+    def works():
+        yield "store", bench.w, 1
+        yield "store", bench.w, 2
+
+    bench.twin.checkpoint()
+    machine = Machine(bench.twin, [Actor("waits", waits), Actor("works", works)], eager=eager)
+    for strategy in (Exhaustive(), Exhaustive(1)):
+        seen.clear()
+        while strategy.begin():
+            assert machine.run(strategy).finding is None
+        assert set(seen) == ({0, 1, 2} if eager else {2})
+
+
 def test_a_thread_begins_after_its_start_and_ends_before_its_join():
     bench = Bench()
     seen = []
@@ -274,6 +306,34 @@ def test_a_finding_names_both_sides():
         freed
     )
     assert NullDereference in found
+
+
+@pytest.mark.parametrize("guard", ["none", "percpu_ref"])
+def test_a_table_that_is_touched_before_it_is_published_is_found(guard):
+    """An old entry is counted while the row is taken by another area, which is not on yet."""
+    world = World(guard)
+    off = world.area(16)
+    array = world.space(1)
+    world.fill(array)
+    world.evict(array, 1)
+    stale = array.pte(0) >> world.twin.mm.PTE_ENTRY_SHIFT
+    world.ready()
+
+    def off_and_on():
+        yield from world.swapoff(off)
+        yield from world.swapon(16)
+
+    actors = [Actor("count", lambda: world.twin.swap_map.swap_count(stale)), Actor("off and on", off_and_on)]
+    machine, strategy = Machine(world.twin, actors, world.audit), Exhaustive(2)
+    found = []
+    while strategy.begin():
+        if isinstance(finding := machine.run(strategy).finding, NotPublished):
+            found.append(str(finding))
+        else:
+            assert guard == "none" or finding is None
+    assert bool(found) == (guard == "none")
+    for text in found:
+        assert text.startswith("areas[0].map, which CPU 1 made in area_setup > map_setup") and "is not published to CPU 0" in text
 
 
 def test_the_same_choices_give_the_same_steps():

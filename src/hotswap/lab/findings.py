@@ -37,6 +37,10 @@ class UseAfterFree(Finding):
     """Something was touched, or freed once more, after it was freed. The message says where that was."""
 
 
+class NotPublished(Finding):
+    """A table was touched by a CPU that nothing has told of it. The message says who made it where."""
+
+
 class OutOfBounds(Finding):
     """An index outside its table. Not an IndexError, so that no loop takes it for its end."""
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from .findings import Deadlock, Finding, Livelock, LostWakeUp
 from .memory import Null, Thing, name_of, take_places
 from .steps import IN_TIME, READY, holder
-from .trace import Outcome, Step, stack_of, stack_of_traceback
+from .trace import Outcome, Step, stack_of, stack_of_frames, stack_of_traceback
 from .twin import SteppingTwin
 
 BUFFERS = 32  # from here on actors are store buffers
@@ -54,6 +54,7 @@ class Machine:
         self.seam = twin.seam
         self.watch = twin.watch
         self.model = twin.watch.model
+        self.births = twin.watch.births
         self.actors = list(actors)
         self.check = check
         self.eager = eager
@@ -71,6 +72,8 @@ class Machine:
 
     def begin_schedule(self, strategy) -> None:
         self.twin.rollback()
+        self.births.clear()
+        self.seam.frees.clear()
         self.strategy = strategy
         self.generators.clear()
         self.names: list[str] = []
@@ -86,7 +89,6 @@ class Machine:
         self.target = 0  # the place of its target
         self.before = 0  # the word of an event that is woken in it, before that
         self.steps: list[Step] | None = None
-        self.frees: list[tuple[str, int, tuple[str, ...]]] = []
         self.wakes: dict[int, tuple[int, tuple[str, ...]]] = {}
         for actor in self.actors:
             self.add(actor)
@@ -173,6 +175,8 @@ class Machine:
                 self.before = op[1].v
                 self.wakes[op[1].uid] = (actor, stack_of(self.generators[actor]))
             answer = self.perform[op[0]](*op[1:])
+            if self.births.made:
+                self.births.step(actor, op[0], self.target)
             try:
                 self.ops[actor] = self.generators[actor].send(answer)
             except StopIteration:
@@ -213,6 +217,7 @@ class Machine:
     def finish(self, cpu: int) -> None:
         self.ops[cpu] = None
         self.model.hand_over(cpu, self.threads[cpu])
+        self.births.hand_over(cpu, self.threads[cpu].uid)
         self.watch.writes.append(self.threads[cpu].uid)
 
     def choose(self, n: int, label: str) -> int:
@@ -228,6 +233,7 @@ class Machine:
             return INLINE
         number = self.add(Actor(name, lambda: main(argument)))
         self.model.hand_over(self.seam.current, self.threads[number])
+        self.births.hand_over(self.seam.current, self.threads[number].uid)
         self.watch.writes.append(self.threads[number].uid)
         return number + 1
 
@@ -240,6 +246,7 @@ class Machine:
         thread = self.threads[handle - 1]
         self.watch.reads.append(thread.uid)
         self.model.take_over(self.seam.current, thread)
+        self.births.take_over(self.seam.current, thread.uid)
 
     # The end, and what is wrong there
 
@@ -272,19 +279,19 @@ class Machine:
             return finding
         stack = stack_of_traceback(finding) or (stack_of(self.generators[cpu]) if cpu < len(self.generators) else ())
         finding.cpu, finding.stack = cpu, stack
-        finding.freed = next(((by, there) for text, by, there in reversed(self.frees) if text in str(finding)), None)
+        said = str(finding)
+        finding.freed = next(((by, _functions(where)) for where, by in reversed(self.seam.frees) if where in said), None)
         finding.args = (
             (f"{finding}; CPU {cpu} ({self.names[cpu]}) is in {' > '.join(stack) or 'its check'}",) if stack else finding.args
         )
         return finding
 
     def where(self) -> str:
-        """Where the CPU under way is: for what it frees."""
+        """Where the CPU under way is: for what it frees and makes."""
         cpu = self.seam.current
-        stack = stack_of(self.generators[cpu]) if cpu < len(self.generators) else ()
-        text = f"in {' > '.join(stack)} (step {len(self.choices)})"
-        self.frees.append((text, cpu, stack))
-        return text
+        generator = self.generators[cpu] if cpu < len(self.generators) else None
+        stack = stack_of_frames() if generator and generator.gi_running else stack_of(generator)
+        return f"in {' > '.join(stack)} (step {len(self.choices)})"
 
     # The trace
 
@@ -304,6 +311,11 @@ class Machine:
             name = name_of(target) if isinstance(target, Thing) else ""
             note = f"waits for {name}{held_by(target)}" if name else f"waits in {op[0]}"
             self.steps.append(Step(cpu, "waits", name, (op[0],), stack_of(self.generators[cpu]), note))
+
+
+def _functions(where: str) -> tuple[str, ...]:
+    """The stack in what ``where()`` said."""
+    return tuple(where.removeprefix("in ").partition(" (")[0].split(" > "))
 
 
 def held_by(target: Any) -> str:

@@ -43,6 +43,7 @@ class SteppingSeam(Seam):
         self.made: dict[tuple, object] = {}  # tables of earlier schedules, to be used again by who makes the same
         self.handed: dict[int, int] = {}  # how many tables and ranges each CPU was given in this schedule
         self.freed_by: dict[int, tuple] = {}  # a table's place: who freed it, where
+        self.frees: list[tuple[str, int]] = []  # of this schedule: where, and by which CPU
         self.where = lambda: ""  # the machine says where the running CPU is
         self.start_thread = self.start_nobody
         self.on_fault = met
@@ -93,6 +94,7 @@ class SteppingSeam(Seam):
 
     def acquire(self):
         self.model.acquire(self.current)
+        self.watch.births.acquire(self.current)
 
     def light(self):
         self.model.light(self.current)
@@ -211,12 +213,17 @@ class SteppingSeam(Seam):
             if self.injected("table"):
                 return NULL
             self.tables += 1
-            return self.made[key]
+            return self.born(self.made[key])
         table = super().table(count, each)
         if table:
             table = self.watch.Table(table.kind, table.count)
         if key and table:
-            self.made[key] = table
+            self.made[key] = self.born(table)
+        return table
+
+    def born(self, table):
+        self.undo((setattr, table, "birth", None))
+        table.birth = self.watch.births.add(self.current, self.where())
         return table
 
     def table_free(self, table, poisoned):
@@ -225,7 +232,9 @@ class SteppingSeam(Seam):
         places = inside(table)
         self.watch.writes.extend(places)
         self.tables -= 1
-        poison(table, f"by CPU {self.current} {self.where()}", self.undo)
+        where = self.where()
+        self.frees.append((where, self.current))
+        poison(table, f"by CPU {self.current} {where}", self.undo)
 
     def freed(self):
         """The step after a free: nothing happens in it."""

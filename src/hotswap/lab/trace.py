@@ -1,6 +1,7 @@
 """What a schedule leaves behind: its steps, for diagrams, and its outcome."""
 
-from types import GeneratorType
+import sys
+from types import FrameType, GeneratorType
 from typing import NamedTuple
 
 from .findings import Finding
@@ -35,6 +36,17 @@ def stack_of(generator) -> tuple[str, ...]:
             names.append(generator.gi_code.co_name)
         generator = generator.gi_yieldfrom
     return tuple(names)
+
+
+def stack_of_frames() -> tuple[str, ...]:
+    """Where the generator that runs now is: the functions of the engine among the callers."""
+    names = []
+    frame: FrameType | None = sys._getframe(1)
+    while frame:
+        if "/engine/" in frame.f_code.co_filename:
+            names.append(frame.f_code.co_name)
+        frame = frame.f_back
+    return tuple(reversed(names))
 
 
 def stack_of_traceback(error: BaseException) -> tuple[str, ...]:

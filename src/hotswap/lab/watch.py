@@ -12,6 +12,7 @@ Locals of the engine are no shared memory: ``cython.declare`` makes them of the 
 from typing import Any
 
 from . import kinds
+from .births import Births
 from .journal import Journal, item, put_item
 from .memory import Struct, Table, Thing, take_places
 
@@ -27,6 +28,7 @@ class Watch:
         self.writes: list[int] = []
         self.entered: list[int] = []  # stores that went into a buffer, and
         self.left: list[int] = []  # those that came out of it in this step
+        self.births = Births()
         self.cpu = 0
         self.model: Any = None
         self.Table = _watched_table(self)
@@ -120,12 +122,19 @@ def _named(value, struct, field):
 
 def _watched_table(watch: Watch) -> type:
     reads, writes, undo = watch.reads.append, watch.writes.append, watch.journal.log.append
+    touch = watch.births.touch
 
     class WatchedTable(Table):
-        __slots__ = ()
+        __slots__ = ("birth",)  # its number, when it was made in this schedule
+
+        def __init__(self, kind, count, up=None):
+            super().__init__(kind, count, up)
+            self.birth = None
 
         def __getitem__(self, index):
             reads(self.uid)
+            if self.birth is not None:
+                touch(self, watch.cpu)
             try:
                 return self.items[index]
             except KeyError:
@@ -136,6 +145,8 @@ def _watched_table(watch: Watch) -> type:
         def __setitem__(self, index, value):
             self.bounds(index)
             if self.kind.plain:
+                if self.birth is not None:
+                    touch(self, watch.cpu)
                 writes(self.uid)
                 undo((put_item, self.items, index, item(self.items, index)))
                 self.items[index] = self.kind.accept(value, None)

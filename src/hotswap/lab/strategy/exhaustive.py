@@ -197,7 +197,10 @@ class Exhaustive(Strategy):
             start, cpu = at, self.nodes[at].actor % BUFFERS
             while start > 0 and self.nodes[start - 1].actor % BUFFERS == cpu:
                 start -= 1
-            for place in {at, start}:
+            places = {at, start}
+            if self.nodes[at].actor >= BUFFERS and (store := self.order.events[at].opener) is not None:
+                places.add(store)  # to come before the store is cheaper than to keep it back
+            for place in places:
                 node = self.nodes[place]
                 alone = event.actor in node.enabled and node.actor < BUFFERS
                 self.want(place, [event.actor] if alone else node.enabled, True, path)
