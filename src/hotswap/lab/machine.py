@@ -145,10 +145,12 @@ class Machine:
         if self.model.acts:
             able += [BUFFERS + action.cpu for action in self.model.internal()]
         self.forced = False
+        if later and self.eager_left:
+            able += later
         if able:
             if self.barren >= SPIN and len(able) > 1 and self.last in able:
                 able.remove(self.last)
-            return able + later if later and self.eager_left else able
+            return able
         if later and any(op and not daemon for op, daemon in zip(self.ops, self.daemons)):
             self.forced = True
             return later
