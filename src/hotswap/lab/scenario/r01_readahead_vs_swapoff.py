@@ -12,7 +12,7 @@ Source: seed 000, the commit message of the 2019 patch: swapin_readahead() betwe
                                       swapoff_main()
                                         guard_retire() returns
                                         area_free_tables()
-                                          table_free()
+                                          table_free(map)
         cache_reserve()                                       <- the map is gone
 
 Readahead looks at entries without locking them, so nothing but the guard keeps the area while it does.

@@ -4,11 +4,10 @@ Source: seed 000 (V6: "bounds check swap_info accesses"): the offset of a stale 
 
     CPU 0 (count)                     CPU 1 (off and on)
     -------------                     ------------------
-    swap_count() next
+    swap_count()
                                       swapoff_main() returns
                                       area_publish() returns
-      mutex_lock(lock)
-      mutex_unlock(lock)
+      mutex_lock(lock)                                        <- the offset is none of the new area's slots
 
 An entry that somebody read without its lock outlives the area it names. The guard is entered again, on whatever area has the
 row by then; only the bounds check inside the section sees that the offset is none of its slots.
