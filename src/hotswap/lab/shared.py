@@ -129,7 +129,8 @@ def search(task: Task, pieces, results, stop) -> None:
                 if os.getppid() != parent:
                     return
                 continue
-            if root is None:
+            if root is None or stop.is_set():
+                results.cancel_join_thread()  # nobody reads any more
                 return
             results.put(search_piece(machine, task.bound, root, stop))
     except Exception as error:  # noqa: BLE001 - said where it can be seen
