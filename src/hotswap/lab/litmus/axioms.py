@@ -31,6 +31,7 @@ class Event(NamedTuple):
     written: int = 0
     acquires: bool = False
     releases: bool = False
+    locked: bool = False  # a failed cas: on x86 a barrier all the same
 
     @property
     def reads(self) -> bool:
@@ -71,15 +72,15 @@ def ends(program: Program, model: str) -> Generator[ReadState, None, None]:
 def _all_ways(program: Program) -> list[list[Way]]:
     """Each CPU's possible runs. Loads return what some run of some CPU stores: a fixpoint, as values are stored that were read."""
     domain = {place: {program.start.get(place, 0)} for place in program.places()}
-    adds = sum(op.kind.startswith("add") for thread in program.threads for op in thread)
-    for _ in range(2 + adds):
+    atomics = sum(op.kind.startswith(("add", "swap", "cas")) for thread in program.threads for op in thread)
+    for _ in range(2 + atomics):
         ways = [list(_ways(thread, domain)) for thread in program.threads]
         before = {place: set(values) for place, values in domain.items()}
         for event in (event for runs in ways for events, _registers in runs for event in events if event.writes):
             domain[event.place].add(event.written)
         if domain == before:
             return ways
-    return ways  # counters never stop: as many rounds as there are adds
+    return ways  # counters never stop: these rounds give each atomic its turn
 
 
 def _ways(thread: Sequence[Op], domain: dict[str, set[int]]) -> Generator[Way, None, None]:
@@ -127,7 +128,11 @@ def _event(op: Op, value: int, expected: int, read: int) -> Event | None:
         case "swap":
             return Event(0, "U", op.place, read, value, strong, strong)
         case "cas":
-            return Event(0, "U", op.place, read, value, True, True) if read == expected else Event(0, "R", op.place, read)
+            return (
+                Event(0, "U", op.place, read, value, True, True)
+                if read == expected
+                else Event(0, "R", op.place, read, locked=True)
+            )
     raise ValueError(f"{op.kind} has no axioms here")
 
 
@@ -249,7 +254,7 @@ def _sc(x: Execution) -> bool:
 
 def _tso(x: Execution) -> bool:
     same_place = x.pick(x.po, lambda a, b: a.place and a.place == b.place)
-    kept = x.pick(x.po, lambda a, b: "acquire" not in (a.kind, b.kind) and not (a.kind == "W" and b.kind == "R"))
+    kept = x.pick(x.po, lambda a, b: "acquire" not in (a.kind, b.kind) and not (a.kind == "W" and b.kind == "R" and not b.locked))
     outside = [after & ~x.po[n] for n, after in enumerate(x.rf)]
     return _acyclic(_union(same_place, x.com)) and _acyclic(_union(kept, outside, x.co, x.fr))
 

@@ -13,7 +13,7 @@ from ..memory import Thing, take_places
 from ..model.contract import EVERYTHING, Model
 from ..sync import Mutex
 from ..watch import Watch
-from .program import Op, Program, running
+from .program import Op, Program, every, running
 
 BUFFERS = 32  # from here on actors are what the model does for CPU 0, 1, …
 ReadState = tuple[list[dict[str, int]], dict[str, int]]  # registers by CPU, memory
@@ -52,7 +52,7 @@ class World:
         for place in program.places():
             self.things[place] = Field(place) if place.startswith(".") else Word(place)
         for thread in program.threads:
-            self.things.update({op.place: Mutex(op.place) for op in thread if op.kind == "mutex_lock"})
+            self.things.update({op.place: Mutex(op.place) for op in every(thread) if op.kind == "mutex_lock"})
         self.sections = take_places(len(program.threads))
 
     def begin(self) -> None:

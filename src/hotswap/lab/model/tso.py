@@ -16,9 +16,10 @@ two drains; whatever is left drains within the step itself, which gives the same
 from .contract import EVERYTHING, Action, Model
 
 # Plain accesses, and waits that begin with one; everything else is a locked instruction or a system call.
-UNLOCKED = frozenset(
-    "load load_acquire store store_release acquire light event_read event_wait nap_us yield_cpu now_ns touch copy begin".split()
-)
+UNLOCKED = frozenset({
+    "load", "load_acquire", "store", "store_release", "acquire", "light", "event_read", "event_wait", "nap_us", "yield_cpu",
+    "touch", "copy", "begin",
+})  # fmt: skip
 
 
 class StoreBuffers(Model):
