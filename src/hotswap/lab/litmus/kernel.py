@@ -71,12 +71,13 @@ def _condition(text: str, file: str) -> str:
     text = text.strip()
     if not re.fullmatch(r"\((?:[\w\s:=()]|/\\|\\/|~)+\)", text):
         raise NotRead(f"{file}: exists {text!r} is not understood")
-    text = re.sub(r"(\d+):(\w+)\s*=\s*(\d+)", r"r(\1, '\2') == \3", text)
-    text = re.sub(r"(?<![\w'=(] )(?<![\w'(])\b([a-z]\w+)\s*=\s*(\d+)", r"m('\1') == \2", text)
+    text = re.sub(
+        r"(?:(\d+):)?(\w+)\s*=\s*(\d+)", lambda m: f"r({m[1]}, {m[2]!r}) == {m[3]}" if m[1] else f"m({m[2]!r}) == {m[3]}", text
+    )
     return text.replace("/\\", " and ").replace("\\/", " or ").replace("~", " not ")
 
 
-_TOKEN = re.compile(r"\s*(\w+|==|!=|[{}();*,=!&+<>-])")
+_TOKEN = re.compile(r"\s*(\w+|==|!=|>=|<=|[{}();*,=!&+<>-])")
 _NO_VALUE = {
     "smp_mb": "fence", "smp_rmb": "acquire", "barrier": "light", "synchronize_rcu": "synchronize",
     "rcu_read_lock": "read_lock", "rcu_read_unlock": "read_unlock",
@@ -167,6 +168,6 @@ class Reader:
             words.append({"!": "not"}.get(self.tokens[0], self.tokens[0]))
             self.take()
         self.take(end)
-        if not words or not all(re.fullmatch(r"r\d+|-?\d+|==|!=|not|[-+<>]", word) for word in words):
+        if not words or not all(re.fullmatch(r"r\d+|-?\d+|==|!=|>=|<=|not|[-+<>]", word) for word in words):
             raise NotRead(f"{self.where}: the expression {' '.join(words)!r} is not understood")
         return " ".join(words)
