@@ -345,3 +345,32 @@ def test_locked_instructions_wait_for_the_buffer_and_loads_do_not():
     (action,) = model.internal()
     model.perform(action)
     assert word.v == 1 and not model.must_wait(0, "heavy")
+
+
+# What the documentation says of all this
+
+
+def test_the_page_has_each_text_with_the_verdicts_found():
+    page = (Path(__file__).parent.parent / "docs/models.md").read_text()
+    rows = {
+        cells[0]: cells[1:]
+        for cells in re.findall(r"^\| \[(\S+)\]\(\S+\) \| (\w+) \| (\w+) \| (\w+) \| (\w+)", page, re.MULTILINE)
+    }
+    assert rows.keys() == {path.stem for path in TEXTS}
+    for path in TEXTS:
+        test = kernel.read(path)
+        found = [test.verdict(run.ends(test.program, model, prune=True)) for model in MODELS.values()]
+        assert list(rows[path.stem]) == [word.lower() for word in (test.expected, *found)], path.stem
+
+
+@pytest.mark.parametrize("model", ["tso", "weak"])
+def test_a_heavy_barrier_at_one_instant_shows_what_one_cpu_after_another_does(model):
+    compared = 0
+    for seed in range(300):
+        made, observed, text = random_program(seed)
+        if "heavy" in text:
+            one_by_one = program("one by one", text.replace("heavy", "gp"))  # nobody is in a section: a barrier on each, in turn
+            ends = [{values_of(observed, *end) for end in run.ends(p, MODELS[model], prune=True)} for p in (made, one_by_one)]
+            assert ends[0] == ends[1], text
+            compared += 1
+    assert compared >= 50

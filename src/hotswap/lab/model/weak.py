@@ -47,6 +47,14 @@ def join(view, other):
             view[key] = at
 
 
+def no_older(history, seen):
+    """The messages that a view allows, newest first: few, at the end."""
+    first = len(history)
+    while first and history[first - 1].at >= seen:
+        first -= 1
+    return history[first:][::-1]
+
+
 class Views(Model):
     name = "weak"
     ordered = False
@@ -80,7 +88,7 @@ class Views(Model):
         seen = view.get(key, 0.0)
         message = history[-1]
         if message.at > seen:
-            message = self.chosen(cpu, key, [m for m in reversed(history) if m.at >= seen])
+            message = self.chosen(cpu, key, no_older(history, seen))
             view[key] = message.at
         self.sees(cpu, message, acquire)
         return message.value
@@ -111,7 +119,7 @@ class Views(Model):
         seen = view.get(key, 0.0)
         after = history[-1]
         if after.at > seen:
-            places = [m for m in reversed(history) if m.at >= seen and not m.chained]
+            places = [m for m in no_older(history, seen) if not m.chained]
             if len(places) > 1:
                 after = places[self.choose(len(places), " or ".join(f"after {m.value}" for m in places))]
         at = self.add(cpu, word, history, after, value)
@@ -145,8 +153,7 @@ class Views(Model):
         seen = view.get(key, 0.0)
         message = history[-1]
         if message.at > seen:
-            older = [m for m in reversed(history[:-1]) if m.at >= seen]
-            may = [m for m in older if (self.free_rmw and not m.chained) or update(m.value) is None]
+            may = [m for m in no_older(history, seen)[1:] if (self.free_rmw and not m.chained) or update(m.value) is None]
             message = self.chosen(cpu, key, [message, *may])
             view[key] = message.at
         new = update(message.value)
