@@ -63,6 +63,12 @@ def test_what_a_step_touches_is_told_in_full(name, model):
     assert set(fewer) == set(all_ends) and len(fewer) < len(all_ends)
 
 
+def test_full_barriers_of_two_cpus_do_not_commute():
+    """Of thousands of random programs one of the few where nothing else tells their order."""
+    made = program("an add between", "x=1; a=add y 10; mb | b=y; mb; c=x")
+    assert outcomes(made, "a b c", Views, prune=True) == outcomes(made, "a b c", Views, prune=False)
+
+
 def test_each_model_is_weaker_than_the_one_before():
     """The table tells models apart, and barriers from none."""
     for stronger, weaker in (("sc", "tso"), ("tso", "weak")):
