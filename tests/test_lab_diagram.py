@@ -12,7 +12,7 @@ import pytest
 
 from hotswap.lab import diagram, drawing, twin
 from hotswap.lab.diagram import html, svg, text
-from hotswap.lab.findings import InvariantBroken, UseAfterFree, WouldWaitForEver
+from hotswap.lab.findings import Deadlock, InvariantBroken, UseAfterFree
 from hotswap.lab.memory import Thing, name_of
 
 Step = namedtuple("Step", "cpu kind target details stack note", defaults=((), (), ""))
@@ -62,7 +62,7 @@ free_swap_and_cache()
                                     ...
                                     area_free_tables()
                                       map_free()
-                                        table_free(areas[0].map, True)
+                                        table_free(areas[0].map)
   swap_has_cache()
     mutex_lock(areas[0].lock)
         <-- use after free: '__getitem__' of areas[0].map, freed at
@@ -135,15 +135,25 @@ def test_a_run_without_steps_can_be_drawn() -> None:
 
 def test_what_a_cpu_waits_for_is_drawn_and_said_below() -> None:
     steps = [
+        Step(0, "begin", "CPU 0"),
         Step(0, "mutex_lock", "areas[0].lock", (), ("swap_free",)),
+        Step(1, "begin", "CPU 1"),
         Step(1, "mutex_lock", "areas[1].lock", (), ("swap_count",)),
-        Step(1, "mutex_lock", "areas[0].lock", (), ("swap_count",), "waits for areas[0].lock, held by CPU 0"),
-        Step(0, "mutex_lock", "areas[1].lock", (), ("swap_free",), "waits for areas[1].lock, held by CPU 1"),
+        Step(1, "waits", "areas[0].lock", ("mutex_lock",), ("swap_count",), "waits for areas[0].lock, held by CPU 0"),
+        Step(0, "waits", "areas[1].lock", ("mutex_lock",), ("swap_free",), "waits for areas[1].lock, held by CPU 1"),
     ]
-    shown = text.render(diagram.build(outcome(steps, WouldWaitForEver("a circle")), "Deadlock"), 140)
+    shown = text.render(diagram.build(outcome(steps, Deadlock("nobody can go on")), "Deadlock"), 140)
     assert "mutex_lock(areas[0].lock)  (waits for areas[0].lock, held by CPU 0)\n" in shown
-    assert "  CPU 0 failed in swap_free() > mutex_lock()\n" in shown
+    assert "(waits for areas[1].lock, held by CPU 1)  <-- deadlock: nobody can go on\n" in shown
+    assert "  CPU 0 waits for areas[1].lock, held by CPU 1, in swap_free() > mutex_lock()\n" in shown
     assert "  CPU 1 waits for areas[0].lock, held by CPU 0, in swap_count() > mutex_lock()\n" in shown
+    assert "begin" not in shown and "failed in" not in shown
+
+
+def test_the_stack_in_a_findings_sentence_is_not_said_twice() -> None:
+    found = UseAfterFree("'map' of areas[0], freed by CPU 1 in map_free (step 9); CPU 0 (exit) is in swap_free")
+    found.stack = ("swap_free",)
+    assert diagram.sentence(found) == "use after free: 'map' of areas[0], freed by CPU 1 in map_free (step 9)"
 
 
 # What is shown

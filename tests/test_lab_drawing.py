@@ -40,7 +40,7 @@ class Toy:
         return found
 
     def waits_for(self, cpu):
-        return f"waits for lock, held by CPU {self.owner}" if self.operations[cpu] and cpu not in self.enabled() else ""
+        return f"CPU {cpu} waits for lock, held by CPU {self.owner}" if self.operations[cpu] and cpu not in self.enabled() else ""
 
     def step(self, cpu):
         op = self.operations[cpu]
@@ -64,7 +64,7 @@ class Toy:
         follower = Follower(drawing.parse("toy", text), self)
         while self.enabled():
             self.step(follower.choose())
-        follower.end()
+        follower.end(failed=False)
         return [step.cpu for step in self.trace]
 
 
@@ -147,11 +147,13 @@ def test_a_name_of_both_is_the_function_when_its_parentheses_are_empty() -> None
         (["swap_free"], "line 5: 'swap_free' is no entry."),
         (["swap_free()", "\tmutex_lock(lock)"], "line 6: columns are counted in blanks; a tab is none."),
         (["  swap_free()"], "line 5: it is indented, and nothing of CPU 0 is above it."),
-        (["swap_free()", "    drop_one()"], "line 6: each level is 2 blanks; this is 4 under swap_free()."),
+        (["swap_free()", "    fence()"], "line 6: each level is 2 blanks; this is 4 under swap_free()."),
         (["mutex_lock(lock)", "  swap_free()"], "it is indented under mutex_lock(lock), inside of which nothing can happen."),
-        (["swap_free() returns", "  drop_one()"], "under swap_free() returns, inside of which nothing can happen."),
+        (["swap_free() returns", "  fence()"], "under swap_free() returns, inside of which nothing can happen."),
         (["swap_free()   <- use after free", "drop_one()"], "line 6: nothing can follow the line that is marked"),
         (["swap_free()   <-"], "line 5: the mark <- does not say what fails."),
+        (["pte_make()"], "line 5: no other CPU notices anything of pte_make(), so none can be stopped there."),
+        (["light()"], "line 5: no other CPU notices anything of light(), so none can be stopped there."),
         ([], "line 3: the drawing has no entries."),
     ],
 )
@@ -183,6 +185,10 @@ def test_an_entry_left_of_all_columns_is_refused() -> None:
 def test_two_drawings_are_refused() -> None:
     with pytest.raises(BadDrawing, match=re.escape("scenario toy has 2 drawings (lines 3, 9) in its docstring")):
         drawing.parse("toy", draw("swap_free()") + "\n" + draw("swap_free()"))
+
+
+def test_where_it_fails_a_function_may_share_nothing() -> None:
+    assert drawing.parse("toy", draw("swap_free()", "  in_bounds()  <- an entry of a larger area")).failure.name == "in_bounds"
 
 
 # Following
@@ -268,7 +274,7 @@ def failing(text, at):
     follower = Follower(drawing.parse("toy", text), toy)
     while len(toy.trace) < at:
         toy.step(follower.choose())
-    follower.end(toy.trace[-1])
+    follower.end(True, toy.trace[-1])
 
 
 def test_a_failure_where_it_is_marked_agrees() -> None:
@@ -287,6 +293,11 @@ def test_a_failure_where_it_is_marked_agrees() -> None:
 def test_a_failure_elsewhere_does_not(at: int, why: str) -> None:
     with pytest.raises(CannotFollow, match=re.escape(why)):
         failing(draw("load(inuse)", RIGHT + "store(inuse)", "store(inuse)  <- a count is lost"), at)
+
+
+def test_a_mark_where_nothing_fails_is_told() -> None:
+    with pytest.raises(CannotFollow, match="line 5, CPU 0: swap_count\\(\\) is not reached: nothing failed"):
+        Toy(program, program).run(draw("swap_count()  <- a count is lost"))
 
 
 def test_targets_are_named_from_any_component_on() -> None:

@@ -16,15 +16,16 @@ its place or left of it. ``(exit)`` names the actor, for readers.
     function()              the CPU runs until it is inside that function, in a call that no line above speaks of
     function() returns      ... until it has left it: the call of the line above with that indentation, else a new one
     function() waits        ... until it can only wait for another CPU, inside that function
-    operation(target)       ... until it has done that operation of the seam on that object; ``(target, value)`` says with what
+    operation(target)       ... until it has made that step: the operation of the seam on that object, and the plain code after
+                            it up to the next operation; ``(target, value)`` says with what
     operation(target) next  ... until it stands right before it
     operation(target) waits ... until it stands before it and cannot go on
     load(target) stale      with a model that allows it: it reads an older value than the newest
     store(target) delayed   likewise: no other CPU sees it before the drawing's end, or before a barrier sends it out
 
 Two more blanks: it happens inside the call above that is indented less, and not after that has returned. ``// text`` is for
-readers. ``<- text`` marks the point of failure; that line is the last. There the CPU just runs on until it fails, so the
-function may be one that does nothing shared itself.
+readers. ``<- text`` marks the point of failure; that line is the last. There the CPU just runs on until it fails. Only there may
+a function stand in which no CPU can be stopped, since nothing in it is a step that others notice.
 
 A target is a field or a variable as a finding names it, from any of its components on: ``lock``, ``areas[0].lock``; without
 an index it means any. Empty parentheses after a name that is both (``load``) mean the engine's function.
@@ -36,10 +37,10 @@ from difflib import get_close_matches
 from functools import cache
 
 from ..errors import HotswapError
-from . import declarations
+from . import declarations, twin
 from .seam import PXD
+from .stepping import STEPS
 
-OF_THE_LAB = ("user_read", "user_write")  # operations that the program makes, not the engine
 MANNERS = {True: ("returns", "waits"), False: ("next", "waits", "stale", "delayed")}  # of functions, of operations
 STEP = 2  # blanks
 
@@ -165,6 +166,8 @@ class _Parser:
         marked = failure.lstrip("-").strip() if "<-" in self.lines[number] else None
         if marked == "":
             raise self.refuse(number, "the mark <- does not say what fails")
+        if marked is None and name not in (stepping_names() if function else STEPS):
+            raise self.refuse(number, f"no other CPU notices anything of {name}(), so none can be stopped there")
         within = self.within(number, cpu, place - column)
         self.entries.append(
             Entry(number + 1, cpu, place - column, name, function, target, tuple(values), manner, within, marked, remark.strip())
@@ -227,8 +230,15 @@ def engine_functions() -> frozenset[str]:
 
 
 @cache
+def stepping_names() -> frozenset[str]:
+    """Those in which a CPU can be stopped, since they reach a step of the seam."""
+    return frozenset(name for _, name in twin.load([], stepping=True).stepping)
+
+
+@cache
 def seam_operations() -> frozenset[str]:
-    return frozenset(declarations.of_module(PXD).functions) | frozenset(OF_THE_LAB)
+    """All of them; ``STEPS`` are those that others notice."""
+    return frozenset(declarations.of_module(PXD).functions)
 
 
 @cache

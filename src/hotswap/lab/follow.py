@@ -1,8 +1,8 @@
 """Follows a drawing: chooses the CPU that its next line speaks of until that line has come true, then goes on to the next.
 
-``Follower(drawing, stage)`` is a strategy; the stage is what it can see of the machine. After the last line it runs what is
-left without preemption. A line that cannot come true raises CannotFollow, which says why: under a design that keeps the race
-away that sentence tells how it does so.
+``Follower`` does it on anything that has a stage; ``strategy.drawn`` is that for the machine. After the last line what is left
+runs without preemption. A line that cannot come true is a CannotFollow, which says why: under a design that keeps the
+race away that sentence tells how it does so.
 
     drawing's line            true when, before the next step
     function()                it is on the CPU's stack, in a call that no line above has spoken of
@@ -38,7 +38,7 @@ class Stage(Protocol):
         """The functions it is in, outermost first, each with its generator (not its id, which may come again)."""
 
     def waits_for(self, cpu: int) -> str:
-        """What keeps it from going on, for readers; "" when nothing does."""
+        """``CPU 1 waits for lock, held by CPU 0``, for readers; "" when it can go on."""
 
 
 class CannotFollow(HotswapError):
@@ -61,6 +61,8 @@ class Follower:
         self.bound: dict[int, Hashable] = {}  # a line's place: the call it speaks of
         self.last: tuple[int, Any, list[tuple[str, Hashable]]] | None = None  # this line's last step: CPU, what, where
         self.running: int | None = None
+        self.was_stale = False  # this line's last step read an older value
+        self.delayed: set[int] = set()  # CPUs whose stores stay in their buffers
 
     def choose(self) -> int:
         """The CPU that makes the next step. There is one that can."""
@@ -70,38 +72,51 @@ class Follower:
         self.running = cpu
         self.last = (cpu, self.stage.pending(cpu), list(self.stage.calls(cpu)))
         self.steps += 1
+        self.was_stale = False
         return cpu
 
-    def end(self, step: Any = None, functions: Sequence[str] = ()) -> None:
-        """To be called when the run is over: CannotFollow when lines are left, or when it failed elsewhere than marked.
+    def wants_stale(self) -> bool:
+        """Is the step under way one that is to read an older value? Whoever asks gives it one."""
+        entry = self.drawing.entries[self.done] if self.done < len(self.drawing.entries) else None
+        if not entry or entry.manner != "stale" or not self.last:
+            return False
+        cpu, op, calls = self.last
+        self.was_stale = cpu == entry.cpu and matches(entry, op) and self.inside(entry, calls)
+        return self.was_stale
 
-        ``step`` is the one that failed, with ``cpu`` and ``kind``; ``functions`` those it was in, if the caller knows more than
-        the step's stack. None: nothing failed, or nobody's step in particular did.
+    def end(self, failed: bool, step: Any = None) -> None:
+        """To be called when the run is over: CannotFollow when lines are left, or when it did not fail as it is marked.
+
+        ``step`` is the one that failed: ``cpu``, ``kind``, ``stack``; None when it was nobody's in particular.
         """
         marked = self.drawing.failure
-        self.follow()
+        self.follow(step)
         if self.done < len(self.drawing.entries) - (marked is not None and marked.manner != "waits"):
             entry = self.drawing.entries[self.done]
             raise CannotFollow(self.drawing, entry, f"CPU {step.cpu} failed before it" if step else "the run is over")
+        if marked and not failed:
+            raise CannotFollow(self.drawing, marked, "nothing failed")
         if marked and step:
             place = f"CPU {step.cpu} failed in {' > '.join([*step.stack, step.kind])}"
-            there = marked.name in (*step.stack, *functions) if marked.function else marked.name == step.kind
+            there = marked.name in step.stack if marked.function else marked.name == step.kind
             if step.cpu != marked.cpu or not there:
                 raise CannotFollow(self.drawing, marked, place)
 
-    def follow(self) -> int | None:
-        """Passes lines that have come true; whose turn it is then, None at the end."""
+    def follow(self, step: Any = None) -> int | None:
+        """Passes lines that have come true; whose turn it is then, None at the end. After ``step`` failed nothing else will."""
         enabled = self.stage.enabled()
         while self.done < len(self.drawing.entries):
             entry = self.drawing.entries[self.done]
             if entry.failure is not None and entry.manner != "waits":
                 return entry.cpu if entry.cpu in enabled else None
             if self.comes_true(entry, enabled):
+                if entry.manner == "delayed":
+                    self.delayed.add(entry.cpu)
                 self.done += 1
                 self.steps = 0
                 self.last = None
                 continue
-            if why := self.hopeless(entry, enabled):
+            if step is None and (why := self.hopeless(entry, enabled)):
                 raise CannotFollow(self.drawing, entry, why)
             return entry.cpu
         return None
@@ -123,7 +138,7 @@ class Follower:
         if not self.last or self.last[0] != entry.cpu:
             return False
         _, op, calls = self.last
-        return matches(entry, op) and self.inside(entry, calls)
+        return matches(entry, op) and self.inside(entry, calls) and (entry.manner != "stale" or self.was_stale)
 
     def function_true(self, entry: Entry, enabled: Sequence[int]) -> bool:
         calls = self.stage.calls(entry.cpu)
@@ -167,13 +182,14 @@ class Follower:
     def hopeless(self, entry: Entry, enabled: Sequence[int]) -> str:
         stage, cpu = self.stage, entry.cpu
         if stage.pending(cpu) is None:
-            return f"CPU {cpu} has ended" + (", and did nothing shared in there" if entry.function else "")
+            more = ", and did nothing shared in there" if entry.function else ""
+            return f"CPU {cpu} has ended" + (", and never had an older value to read" if entry.manner == "stale" else more)
         if entry.within is not None and not self.inside(entry, stage.calls(cpu)):
             outer = self.drawing.entries[entry.within]
             if not (entry.manner == "returns" and self.done in self.bound):
                 return f"{outer.name}() of line {outer.line} has returned"
         if cpu not in enabled:
-            return f"CPU {cpu} {stage.waits_for(cpu) or 'cannot go on'}"
+            return stage.waits_for(cpu) or f"CPU {cpu} cannot go on"
         if self.steps >= PATIENCE:
             return f"CPU {cpu} has made {self.steps} steps, and goes on"
         return ""

@@ -15,13 +15,14 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..findings import NullDereference, UseAfterFree
+from ..findings import NullDereference, UseAfterFree, WouldWaitForEver
 
 LAST = 3  # steps of the CPU that failed
 MOST = 32  # steps that are shown; when there are more, conflicts from long before the end go first
 READS = {"load", "load_acquire", "event_read", "user_read", "plain_load", "now_ns"}
 COMMUTE = {"add", "add_acq_rel"}
-FREES = {"table_free", "release"}
+WAITS, BEGIN = "waits", "begin"  # lines of a trace that are no steps: cannot go on, has not done anything yet
+FREES = {"table_free"}
 UNLOCKS = {"mutex_unlock": "mutex_lock", "read_unlock": "read_lock", "write_unlock": "write_lock", "bit_unlock": "bit_"}
 
 
@@ -77,14 +78,21 @@ def build(outcome, title: str, actors: dict[int, str] | None = None, facts: Sequ
 
 
 def sentence(finding: BaseException) -> str:
-    """``use after free: 'count' of areas[0], freed at swapon.py:88``."""
+    """``use after free: 'count' of areas[0], freed at swapon.py:88``; without the stack, which is drawn."""
     kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(finding).__name__).lower()
-    return f"{kind}: {finding}" if str(finding) else kind
+    said = str(finding)
+    if getattr(finding, "stack", ()):
+        said = said.rpartition("; CPU ")[0] or said
+    return f"{kind}: {said}" if said else kind
 
 
 def operation(step) -> str:
-    """A step as the drawing says it: ``store(areas[0].flags, 1)``."""
+    """A step as the drawing says it: ``store(areas[0].flags, 1)``. Who waits stands before what its details name."""
     target = "" if step.target in (None, "None") else _number(step.target)
+    if step.kind == WAITS:
+        return f"{step.details[0]}({target})"
+    if step.kind == "table_free":
+        return f"{step.kind}({target or 'NULL'})"
     return f"{step.kind}({', '.join(filter(None, (target, *map(_number, step.details))))})"
 
 
@@ -97,7 +105,8 @@ def _number(value) -> str:
 
 def shown(steps: Sequence, failed: bool) -> list[int]:
     """Their places. Never empty while there are steps."""
-    needed, useful = set(), set()
+    needed: set[int] = set()
+    useful: set[int] = set()
     last_of = {step.cpu: place for place, step in enumerate(steps)}
     needed |= set(last_of.values())
     if failed and steps:
@@ -105,11 +114,11 @@ def shown(steps: Sequence, failed: bool) -> list[int]:
         needed |= set(own[-LAST:])
     before: dict[str, tuple[int, bool]] = {}  # target: the last access, and whether it wrote
     for place, step in enumerate(steps):
-        if step.note or step.kind in FREES:
+        if step.note or (step.kind in FREES and step.target):
             needed.add(place)
         if place and steps[place - 1].cpu != step.cpu:
             needed |= {place - 1, place}
-        if step.target in (None, "", "None"):
+        if step.kind in (WAITS, BEGIN) or step.target in (None, "", "None"):
             continue
         writes = step.kind not in READS
         at, wrote = before.get(str(step.target), (place, False))
@@ -118,7 +127,8 @@ def shown(steps: Sequence, failed: bool) -> list[int]:
         before[str(step.target)] = (place, writes)
     room = max(0, MOST - len(needed))
     chosen = needed | set(sorted(useful - needed)[-room:] if room else ())
-    return sorted(chosen | {lock for place in chosen for lock in _lock_of(steps, place)})
+    chosen |= {lock for place in chosen for lock in _lock_of(steps, place)}
+    return sorted(place for place in chosen if steps[place].kind != BEGIN)
 
 
 def _lock_of(steps: Sequence, place: int) -> list[int]:
@@ -144,6 +154,8 @@ class _Rows:
         wanted = set(self.places)
         hidden: dict[int, list[int]] = {}
         for place, step in enumerate(self.steps):
+            if step.kind == BEGIN:
+                continue
             if place not in wanted:
                 hidden.setdefault(step.cpu, []).append(place)
                 continue
@@ -212,6 +224,8 @@ def _mark(rows: list[Row], steps: Sequence, failure: str, place: _Place | None) 
         maker.enter(last.cpu, place.calls, number - 1)
         rows += maker.found
         rows.append(Row("code", last.cpu, len(place.calls), place.code, number, number, mark=failure))
+    elif not rows or rows[-1].cpu != last.cpu:
+        rows.append(Row("gap", last.cpu, 0, "…", number, number, mark=failure))
     else:
         row = rows[-1]
         rows[-1] = Row(row.kind, row.cpu, row.depth, row.text, row.first, row.last, row.note, failure)
@@ -223,13 +237,17 @@ def _stacks(steps: Sequence, finding: BaseException | None, place: _Place | None
         return ()
     last = steps[-1]
     found = [Stack(last.cpu, "failed in", place.calls if place else (*last.stack, last.kind))]
+    if isinstance(finding, WouldWaitForEver):
+        found = []
     freed = _freed_by(steps, finding)
     if freed:
         found.append(Stack(freed.cpu, "freed it in", (*freed.stack, freed.kind)))
     ends = {step.cpu: step for step in steps}
     for cpu, step in sorted(ends.items()):
-        if step is not last and step is not freed and step.note:
-            found.append(Stack(cpu, _note(step.note) + ", in", (*step.stack, step.kind)))
+        if (step is not last or not found) and step is not freed and step.note:
+            found.append(
+                Stack(cpu, _note(step.note) + ", in", (*step.stack, step.details[0] if step.kind == WAITS else step.kind))
+            )
     return tuple(found)
 
 

@@ -1,0 +1,122 @@
+"""One schedule: the one that a scenario's drawing shows, as far as it can be followed."""
+
+from collections.abc import Hashable, Sequence
+from types import GeneratorType
+from typing import Any, NamedTuple
+
+from ..drawing import Drawing
+from ..findings import Livelock, WouldWaitForEver
+from ..follow import CannotFollow, Follower
+from ..machine import BUFFERS
+from ..memory import Thing, name_of
+from .contract import Strategy
+
+
+class Op(NamedTuple):
+    """A pending operation as a trace would say it."""
+
+    kind: str
+    target: str
+    details: tuple
+
+
+class Failed(NamedTuple):
+    """Who failed, at what, where."""
+
+    cpu: int
+    kind: str
+    stack: tuple[str, ...]
+
+
+class MachineStage:
+    """The stage of a machine; ``now`` are the actors that can step."""
+
+    def __init__(self, machine: Any):
+        self.machine = machine
+        self.now: Sequence[int] = ()
+
+    def enabled(self) -> Sequence[int]:
+        return [actor for actor in self.now if actor < BUFFERS]
+
+    def pending(self, cpu: int) -> Op | None:
+        ops = self.machine.ops
+        if cpu >= len(ops):
+            return Op("", "", ())  # a thread that was not started yet
+        if ops[cpu] is None:
+            return None
+        kind, *rest = ops[cpu]
+        if rest and isinstance(rest[0], Thing):
+            return Op(kind, name_of(rest[0]), tuple(rest[1:]))
+        return Op(kind, "", tuple(rest))
+
+    def calls(self, cpu: int) -> Sequence[tuple[str, Hashable]]:
+        generator = self.machine.generators[cpu] if cpu < len(self.machine.generators) else None
+        found = []
+        while isinstance(generator, GeneratorType):
+            if "/engine/" in generator.gi_code.co_filename:
+                found.append((generator.gi_code.co_name, generator))
+            generator = generator.gi_yieldfrom
+        return found
+
+    def waits_for(self, cpu: int) -> str:
+        if cpu >= len(self.machine.ops):
+            return f"there is no CPU {cpu} yet"
+        return "" if cpu in self.now or self.machine.ops[cpu] is None else self.machine.waits(cpu)
+
+
+class Drawn(Strategy):
+    """``problem`` says why the drawing was not followed to its end, if it was not; from there
+    on the run goes on without preemption. Stores are seen by everybody at once, except where the drawing delays them."""
+
+    def __init__(self, drawing: Drawing):
+        super().__init__()
+        self.drawing = drawing
+        self.problem: CannotFollow | None = None
+        self.follower: Any = None  # until the run begins
+        self.stage: Any = None
+
+    def begin(self) -> bool:
+        return self.follower is None
+
+    def pick(self, machine: Any, enabled: Sequence[int]) -> int:
+        if self.follower is None:
+            self.stage = MachineStage(machine)
+            self.follower = Follower(self.drawing, self.stage)
+        self.stage.now = enabled
+        wanted = self.follow()
+        for actor in enabled:
+            if actor >= BUFFERS and (wanted is None or self.drains(actor - BUFFERS, enabled)):
+                return actor
+        return self.follower.choose() if self.problem is None else self.follower.go_on()
+
+    def follow(self) -> int | None:
+        """Whose turn it is by the drawing."""
+        if self.problem is None:
+            try:
+                return self.follower.follow()
+            except CannotFollow as problem:
+                self.problem = problem
+        return None
+
+    def drains(self, cpu: int, enabled: Sequence[int]) -> bool:
+        """A store that is delayed comes out when its CPU has to wait for that."""
+        return cpu not in self.follower.delayed or cpu not in enabled
+
+    def value(self, machine: Any, n: int, label: str) -> int:
+        """0 is the newest value, the last one the oldest."""
+        return n - 1 if self.problem is None and self.follower and self.follower.wants_stale() else 0
+
+    def ended(self, machine: Any, outcome: Any) -> None:
+        super().ended(machine, outcome)
+        if self.problem is not None or self.follower is None:
+            return
+        found, failed = outcome.finding, None
+        if found is None or isinstance(found, WouldWaitForEver):
+            self.stage.now = ()
+        elif found.stack and not isinstance(found, Livelock):
+            op = machine.ops[found.cpu]
+            failed = Failed(found.cpu, op[0] if op else "", tuple(name.partition(" ")[0] for name in found.stack))
+        try:
+            self.follower.end(found is not None, failed)
+        except CannotFollow as problem:
+            self.problem = problem

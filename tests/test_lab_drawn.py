@@ -1,0 +1,137 @@
+"""A drawing is followed on the engine's own source: the race where it is drawn, and why it cannot be where a design prevents it."""
+
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from hotswap.lab import diagram, drawing, twin
+from hotswap.lab.diagram import text
+from hotswap.lab.findings import NullDereference, UseAfterFree
+from hotswap.lab.machine import Actor, Machine
+from hotswap.lab.strategy.drawn import Drawn
+from hotswap.lab.strategy.replay import Replay
+
+NONE, PERCPU_REF = 0, 1
+
+LOOKUP = """A lookup in the cache of an area whose tables go (R02).
+
+CPU 0 (lookup)            CPU 1 (swapoff)
+--------------            ---------------
+cache_take()
+  mutex_lock(lock) next
+                          area_free_tables()
+                            table_free(buckets)
+  index_find()                                     <- the area's index is gone
+"""
+
+
+@pytest.fixture(scope="module")
+def world():
+    """One area with one slot taken, and a machine of a lookup and a swapoff's end, under a design."""
+    engine = twin.load(stepping=True)
+    alone = engine.alone
+    type = alone(engine.swapon.area_setup(-1, 600, 0))
+    for guard in (NONE, PERCPU_REF):
+        engine.guard.contract.choose_guard(guard)
+        alone(engine.guard.contract.guard_publish(type))
+    alone(engine.swapon.area_publish(type))
+    entry = engine.entry.make_entry(type, alone(engine.swap_map.swap_alloc(type, 0, 1)) >> 16)
+    mm = engine.mm.mm_at(0)
+
+    def swapoff():
+        yield from engine.guard.contract.guard_retire(type)
+        yield from engine.swapon.area_free_tables(type)
+
+    def lookup():
+        yield from engine.cache.cache_take(mm, entry)
+
+    engine.checkpoint()
+
+    def under(guard):
+        engine.rollback()
+        engine.guard.contract.choose_guard(guard)
+        engine.checkpoint()
+        return Machine(engine, [Actor("lookup", lookup), Actor("swapoff", swapoff)])
+
+    return SimpleNamespace(under=under)
+
+
+def follow(world, guard, text=LOOKUP):
+    strategy = Drawn(drawing.parse("R02", text))
+    return strategy, world.under(guard).run(strategy, record=True)
+
+
+def test_the_drawn_race_happens_without_a_guard(world) -> None:
+    strategy, outcome = follow(world, NONE)
+    assert strategy.problem is None
+    assert isinstance(outcome.finding, UseAfterFree | NullDereference)
+    assert outcome.finding.cpu == 0 and outcome.finding.stack[-1].startswith("index_find")
+
+
+def test_a_guard_that_keeps_it_away_is_named_with_the_line(world) -> None:
+    strategy, outcome = follow(world, PERCPU_REF)
+    assert outcome.finding is None
+    assert strategy.problem.line == 7
+    assert str(strategy.problem) == (
+        "scenario R02, line 7, CPU 1: area_free_tables() is not reached: CPU 1 (swapoff) waits in event_wait of refs[0].left."
+    )
+
+
+def test_a_drawing_of_the_other_order_finds_nothing_and_says_so(world) -> None:
+    late = LOOKUP.replace("  mutex_lock(lock) next\n", "  mutex_unlock(lock)\n")
+    strategy, outcome = follow(world, NONE, late)
+    assert outcome.finding is None and strategy.problem.line == 9 and strategy.problem.why == "nothing failed"
+
+
+def test_a_failure_before_its_line_is_told(world) -> None:
+    early = LOOKUP.replace(
+        "  index_find()                                     <- the", "  mutex_unlock(lock)\n  index_find()  <- the"
+    )
+    strategy, outcome = follow(world, NONE, early)
+    assert outcome.finding is not None
+    assert "mutex_unlock(lock) is not reached: CPU 0 failed before it" in str(strategy.problem)
+
+
+def test_a_cpu_that_is_not_there_is_told(world) -> None:
+    third = LOOKUP.replace("CPU 1 (swapoff)", "CPU 7 (swapoff)")
+    strategy, _ = follow(world, NONE, third)
+    assert strategy.problem.why == "there is no CPU 7 yet"
+
+
+def test_followed_twice_and_replayed_it_is_the_same_schedule(world) -> None:
+    _, first = follow(world, NONE)
+    _, again = follow(world, NONE)
+    replayed = world.under(NONE).run(Replay(first.choices), record=True)
+    assert first.choices == again.choices == replayed.choices
+    drawn = [diagram.build(outcome, "R02", {0: "lookup", 1: "swapoff"}) for outcome in (first, again, replayed)]
+    assert len({text.render(each, 100) for each in drawn}) == 1
+
+
+# Its diagram
+
+
+def test_the_diagram_of_a_replayed_finding_names_real_functions(world) -> None:
+    _, found = follow(world, NONE)
+    replayed = world.under(NONE).run(Replay(found.choices), record=True)
+    drawn = diagram.build(replayed, "R02", {0: "lookup", 1: "swapoff"})
+    called = {row.text.removesuffix("()") for row in drawn.rows if row.kind == "call"}
+    assert {"cache_take", "index_find", "area_free_tables", "map_free"} <= called <= drawing.engine_functions()
+    operations = {row.text.partition("(")[0] for row in drawn.rows if row.kind == "step"}
+    assert {"mutex_lock", "table_free"} <= operations <= drawing.seam_operations()
+
+
+def test_it_shows_what_was_freed_where_and_the_line_that_touched_it(world) -> None:
+    _, found = follow(world, NONE)
+    drawn = diagram.build(found, "R02", {0: "lookup", 1: "swapoff"})
+    last = drawn.rows[-1]
+    assert last.kind == "code" and "area.buckets[" in last.text and last.mark == drawn.failure
+    assert re.search(r"\n +table_free\(areas\[0\]\.buckets\)\n", text.render(drawn, 120))
+    assert [str(stack).partition(" in ")[0] for stack in drawn.stacks] == ["CPU 0 failed", "CPU 1 freed it"]
+    assert str(drawn.stacks[0]).endswith("cache_take() > index_find()")
+
+
+def test_under_the_guard_the_wait_is_drawn(world) -> None:
+    _, outcome = follow(world, PERCPU_REF)
+    shown = text.render(diagram.build(outcome, "R02"), 140)
+    assert re.search(r"event_wait\(refs\[0\]\.left\) +\(waits for refs\[0\]\.left\)\n", shown)
