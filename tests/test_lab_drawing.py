@@ -187,6 +187,10 @@ def test_two_drawings_are_refused() -> None:
         drawing.parse("toy", draw("swap_free()") + "\n" + draw("swap_free()"))
 
 
+def test_the_programs_own_accesses_are_operations() -> None:
+    assert not drawing.parse("toy", draw("user_write()", RIGHT + "user_read() waits")).entries[0].function
+
+
 def test_where_it_fails_a_function_may_share_nothing() -> None:
     assert drawing.parse("toy", draw("swap_free()", "  in_bounds()  <- an entry of a larger area")).failure.name == "in_bounds"
 
