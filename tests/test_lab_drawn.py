@@ -9,6 +9,7 @@ from hotswap.lab import diagram, drawing, twin
 from hotswap.lab.diagram import text
 from hotswap.lab.findings import NullDereference, UseAfterFree
 from hotswap.lab.machine import Actor, Machine
+from hotswap.lab.model.contract import Action, Model
 from hotswap.lab.strategy.drawn import Drawn
 from hotswap.lab.strategy.replay import Replay
 
@@ -135,3 +136,90 @@ def test_under_the_guard_the_wait_is_drawn(world) -> None:
     _, outcome = follow(world, PERCPU_REF)
     shown = text.render(diagram.build(outcome, "R02"), 140)
     assert re.search(r"event_wait\(refs\[0\]\.left\) +\(waits for refs\[0\]\.left\)\n", shown)
+
+
+# Memory models, played by a few lines
+
+
+class Late(Model):
+    """Stores wait in their CPU's buffer, and a load may return any value that the word ever had."""
+
+    acts = True
+
+    def __init__(self, watch):
+        super().__init__(watch)
+        self.reset()
+
+    def reset(self):
+        self.buffers = {0: [], 1: []}
+        self.past = {}
+
+    def load(self, cpu, word, acquire):
+        own = [value for other, value in self.buffers[cpu] if other is word]
+        values = own[-1:] or [word.v, *reversed(self.past.get(word.uid, []))]
+        return values[self.choose(len(values), "a load")]
+
+    def store(self, cpu, word, value, release):
+        self.buffers[cpu].append((word, value))
+
+    def fence(self, cpu):
+        while self.buffers[cpu]:
+            self.perform(Action(cpu, "drain", self.buffers[cpu][0][0]))
+
+    def internal(self):
+        return [Action(cpu, "drain", stores[0][0]) for cpu, stores in self.buffers.items() if stores]
+
+    def perform(self, action):
+        word, value = self.buffers[action.cpu].pop(0)
+        self.past.setdefault(word.uid, []).append(word.v)
+        self.put(word, value)
+
+
+def store_buffering(text, fenced=False):
+    """Both store, then look at the other's word: what they saw, and the strategy."""
+    engine = twin.load([], stepping=True)
+    engine.watch.model = engine.seam.model = Late(engine.watch)
+    words = [engine.seam.word.make(f"areas[{n}].flags") for n in (0, 1)]
+    engine.checkpoint()
+    saw = {}
+
+    def program(cpu):
+        yield "store", words[cpu], 1
+        if fenced:
+            yield ("fence",)
+        saw[cpu] = yield "load", words[1 - cpu]
+
+    strategy = Drawn(drawing.parse("SB", text))
+    machine = Machine(engine, [Actor("one", lambda: program(0)), Actor("other", lambda: program(1))])
+    assert machine.run(strategy).finding is None
+    return (saw[0], saw[1]), strategy.problem
+
+
+SB = """Store buffering.
+
+CPU 0                     CPU 1
+-----                     -----
+store(flags){0}
+                          store(flags)
+                          load(areas[0].flags){1}
+load(areas[1].flags)
+"""
+
+
+def test_stores_are_seen_at_once_unless_they_are_delayed() -> None:
+    assert store_buffering(SB.format("", "")) == ((1, 1), None)
+    assert store_buffering(SB.format(" delayed", "")) == ((1, 0), None)
+
+
+def test_a_fence_sends_delayed_stores_out() -> None:
+    drawn = SB.format(" delayed", "").replace(" " * 26 + "store", "fence()\n" + " " * 26 + "store")
+    assert store_buffering(drawn, fenced=True) == ((1, 1), None)
+
+
+def test_a_stale_load_reads_an_older_value() -> None:
+    assert store_buffering(SB.format("", " stale")) == ((1, 0), None)
+
+
+def test_where_there_is_no_older_value_a_stale_load_is_not_reached() -> None:
+    _, problem = store_buffering(SB.format(" delayed", " stale"))
+    assert problem.line == 7 and problem.why == "CPU 1 has ended, and never had an older value to read"
