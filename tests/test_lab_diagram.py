@@ -9,6 +9,8 @@ from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hotswap.lab import diagram, drawing, twin
 from hotswap.lab.diagram import html, svg, text
@@ -154,6 +156,30 @@ def test_the_stack_in_a_findings_sentence_is_not_said_twice() -> None:
     found = UseAfterFree("'map' of areas[0], freed by CPU 1 in map_free (step 9); CPU 0 (exit) is in swap_free")
     found.stack = ("swap_free",)
     assert diagram.sentence(found) == "use after free: 'map' of areas[0], freed by CPU 1 in map_free (step 9)"
+
+
+names = st.text(min_size=1, max_size=12)
+any_step = st.builds(
+    Step,
+    st.integers(0, 2),
+    st.sampled_from(["load", "store", "add", "mutex_lock", "mutex_unlock", "table_free", "user_write"]),
+    st.sampled_from(["", "areas[0].lock", "areas[0].map"]) | names,
+    st.lists(st.integers() | st.booleans() | st.binary(max_size=4) | names, max_size=2).map(tuple),
+    st.lists(st.sampled_from("abc") | names, max_size=5).map(tuple),
+    st.sampled_from(["", "waits for areas[0].lock, held by CPU 1"]),
+)
+
+
+@given(st.lists(any_step, max_size=20), st.none() | st.builds(UseAfterFree, names), st.integers(1, 200))
+@settings(max_examples=40, deadline=None)
+def test_any_run_can_be_drawn(steps, finding, width) -> None:
+    found = diagram.build(outcome(steps, finding), "A run", facts=["a fact"])
+    shown = text.render(found, width, ascii_only=True)
+    assert shown.isascii() and ("<--" in shown or not (steps and finding))
+    ET.fromstring(svg.render(found))
+    assert html.render(found).count("<tr") >= len(found.rows)
+    covered = {n for r in found.rows if r.kind in ("step", "gap") and not r.mark for n in range(r.first, r.last + 1)}
+    assert finding or covered == set(range(1, len(steps) + 1)), "every step is shown, or counted in a gap"
 
 
 # What is shown

@@ -1,6 +1,7 @@
 """A diagram as one SVG file: for a page or a review, in the colours of the reader's light or dark. Laid out as the text is."""
 
-from xml.sax.saxutils import escape, quoteattr
+import re
+from xml.sax import saxutils
 
 from . import Diagram
 from .text import place, wrapped
@@ -32,7 +33,7 @@ def render(diagram: Diagram, width: int = 110) -> str:
     below = [(kind, line) for kind, sentence in said for line in wrapped(sentence, width)]
     longest = max(len(text) for text in [*titles, *(text for _, text in below)])
     ends = [part.at + len(part.text) for parts in lines for part in parts]
-    across = round(2 * MARGIN + GLYPH * max(longest, *ends))
+    across = round(2 * MARGIN + GLYPH * max(longest, 0, *ends))
     high = 2 * MARGIN + head + LINE * (len(lines) + len(below) + 1)
     drawn = [f'  <rect class="page" width="{across}" height="{high}" rx="6"/>']
     drawn += [_text("title", 0, MARGIN + LINE * (n + 1) - 5, line) for n, line in enumerate(titles)]
@@ -67,6 +68,11 @@ def render(diagram: Diagram, width: int = 110) -> str:
     )
 
 
+def escape(text: str) -> str:
+    """What XML has no sign for, and what has a meaning there."""
+    return saxutils.escape(re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text))
+
+
 def description(diagram: Diagram) -> str:
     """The diagram for those who cannot see it: who does what, one after the other."""
     said, cpu = [], None
@@ -88,4 +94,4 @@ def _hint(row) -> str:
 
 def _text(kind: str, at: int, y: float, text: str, hint: str = "") -> str:
     title = f"<title>{escape(hint)}</title>" if hint else ""
-    return f'  <text class={quoteattr(kind)} x="{MARGIN + GLYPH * at:.1f}" y="{y}">{title}{escape(text)}</text>'
+    return f'  <text class="{kind}" x="{MARGIN + GLYPH * at:.1f}" y="{y}">{title}{escape(text)}</text>'
