@@ -1,6 +1,7 @@
 """A drawing is followed on the engine's own source: the race where it is drawn, and why it cannot be where a design prevents it."""
 
 import re
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -83,6 +84,18 @@ def test_a_drawing_of_the_other_order_finds_nothing_and_says_so(world) -> None:
     late = LOOKUP.replace("  mutex_lock(lock) next\n", "  mutex_unlock(lock)\n")
     strategy, outcome = follow(world, NONE, late)
     assert outcome.finding is None and strategy.problem.line == 9 and strategy.problem.why == "nothing failed"
+
+
+def test_a_call_that_shares_nothing_returns_all_the_same(world) -> None:
+    """retire() of the design none has no step in it: nobody can be stopped there, but it is over when it is over."""
+    through = LOOKUP.replace("area_free_tables()\n", "guard_retire() returns\n" + " " * 26 + "area_free_tables()\n")
+    strategy, outcome = follow(world, NONE, through)
+    assert strategy.problem is None and outcome.finding is not None
+    strategy, _ = follow(world, NONE, through.replace("guard_retire() returns", "guard_retire()"))
+    assert strategy.problem.why == "CPU 1 has ended, and did nothing shared in there"
+    strategy, _ = follow(world, PERCPU_REF, through)
+    assert strategy.problem.line == 7 and strategy.problem.why.endswith("event_wait of refs[0].left")
+    assert sys.getprofile() is None
 
 
 def test_a_failure_before_its_line_is_told(world) -> None:

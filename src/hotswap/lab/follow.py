@@ -11,8 +11,8 @@ race away that sentence tells how it does so.
     operation(target) next    it is the CPU's pending one
     ... waits                 the CPU cannot go on, and stands there
 
-A function in which the CPU never stops, since it does nothing shared, is seen by nobody: CannotFollow says so at the end of
-the CPU's way. Each line may take PATIENCE steps.
+A call in which the CPU has no step may return (a design whose retire() does nothing), but nobody can be stopped inside it:
+CannotFollow says so at the end of the CPU's way. Each line may take PATIENCE steps.
 """
 
 import re
@@ -35,7 +35,10 @@ class Stage(Protocol):
         """The operation (``kind``, ``target``, ``details``) that it stands before; None once it has ended."""
 
     def calls(self, cpu: int) -> Sequence[tuple[str, Hashable]]:
-        """The functions it is in, outermost first, each with its generator (not its id, which may come again)."""
+        """The functions it is in, outermost first, each with its frame (not its id, which may come again)."""
+
+    def passed(self) -> Sequence[Sequence[tuple[str, Hashable]]]:
+        """The calls that the last step made, each at the end of those it was made in."""
 
     def waits_for(self, cpu: int) -> str:
         """``CPU 1 waits for lock, held by CPU 0``, for readers; "" when it can go on."""
@@ -165,7 +168,11 @@ class Follower:
                     return self.bound[place]
         known = set(self.bound.values())
         depth = self.depth(entry, calls)
-        return next((call for name, call in calls[depth:] if name == entry.name and call not in known), None)
+        found = next((call for name, call in calls[depth:] if name == entry.name and call not in known), None)
+        if found is None and entry.manner == "returns" and self.last and self.last[0] == entry.cpu:
+            made = [chain for chain in self.stage.passed() if chain[-1][0] == entry.name and self.inside(entry, chain)]
+            found = next((chain[-1][1] for chain in made if chain[-1][1] not in known), None)
+        return found
 
     def depth(self, entry: Entry, calls: Sequence[tuple[str, Hashable]]) -> int:
         """How many calls of the stack are outside of what the line says; all of them when it is not inside its call."""

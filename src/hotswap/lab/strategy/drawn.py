@@ -1,7 +1,8 @@
 """One schedule: the one that a scenario's drawing shows, as far as it can be followed."""
 
+import sys
 from collections.abc import Hashable, Sequence
-from types import GeneratorType
+from types import FrameType, GeneratorType
 from typing import Any, NamedTuple
 
 from ..drawing import Drawing
@@ -20,6 +21,40 @@ class Op(NamedTuple):
     details: tuple
 
 
+class Passed:
+    """Notes which functions of the engine a step calls, plain ones too: those that share nothing are on no stack later."""
+
+    def __init__(self) -> None:
+        self.seen: set[FrameType] = set()  # generators are entered again at each step
+        self.chains: list[list[tuple[str, Hashable]]] = []
+        self.before: Any = None
+
+    def start(self) -> None:
+        self.chains.clear()
+        self.before = sys.getprofile()
+        sys.setprofile(self.note)
+
+    def stop(self) -> None:
+        if sys.getprofile() == self.note:
+            sys.setprofile(self.before)
+
+    def note(self, frame: FrameType, event: str, argument: Any) -> None:
+        if event != "call" or frame in self.seen or not _of_engine(frame.f_code.co_filename):
+            return
+        self.seen.add(frame)
+        chain: list[tuple[str, Hashable]] = []
+        outer: FrameType | None = frame
+        while outer is not None:
+            if _of_engine(outer.f_code.co_filename):
+                chain.append((outer.f_code.co_name, outer))
+            outer = outer.f_back
+        self.chains.append(chain[::-1])
+
+
+def _of_engine(file: str) -> bool:
+    return "/engine/" in file
+
+
 class Failed(NamedTuple):
     """Who failed, at what, where."""
 
@@ -34,6 +69,7 @@ class MachineStage:
     def __init__(self, machine: Any):
         self.machine = machine
         self.now: Sequence[int] = ()
+        self.noted = Passed()
 
     def enabled(self) -> Sequence[int]:
         return [actor for actor in self.now if actor < BUFFERS]
@@ -53,10 +89,13 @@ class MachineStage:
         generator = self.machine.generators[cpu] if cpu < len(self.machine.generators) else None
         found = []
         while isinstance(generator, GeneratorType):
-            if "/engine/" in generator.gi_code.co_filename:
-                found.append((generator.gi_code.co_name, generator))
+            if _of_engine(generator.gi_code.co_filename):
+                found.append((generator.gi_code.co_name, generator.gi_frame))
             generator = generator.gi_yieldfrom
         return found
+
+    def passed(self) -> Sequence[Sequence[tuple[str, Hashable]]]:
+        return self.noted.chains
 
     def waits_for(self, cpu: int) -> str:
         if cpu >= len(self.machine.ops):
@@ -82,7 +121,14 @@ class Drawn(Strategy):
         if self.follower is None:
             self.stage = MachineStage(machine)
             self.follower = Follower(self.drawing, self.stage)
+        self.stage.noted.stop()
         self.stage.now = enabled
+        actor = self.chosen(enabled)
+        if self.problem is None:
+            self.stage.noted.start()
+        return actor
+
+    def chosen(self, enabled: Sequence[int]) -> int:
         wanted = self.follow()
         for actor in enabled:
             if actor >= BUFFERS and (wanted is None or self.drains(actor - BUFFERS, enabled)):
@@ -108,6 +154,8 @@ class Drawn(Strategy):
 
     def ended(self, machine: Any, outcome: Any) -> None:
         super().ended(machine, outcome)
+        if self.stage:
+            self.stage.noted.stop()
         if self.problem is not None or self.follower is None:
             return
         found, failed = outcome.finding, None
