@@ -18,7 +18,7 @@ from hotswap.errors import AreaError
 PYTHON = [sys.executable, "-m", "hotswap"]
 
 
-@pytest.mark.parametrize("verb", ["bench", "check", "demo", "mkswap"])
+@pytest.mark.parametrize("verb", ["bench", "check", "demo", "lab", "mkswap"])
 def test_every_verb_is_listed_and_has_help(verb: str) -> None:
     assert f"\n  {verb} " in CliRunner().invoke(cli.main, ["--help"]).output
     helped = CliRunner().invoke(cli.main, [verb, "--help"])

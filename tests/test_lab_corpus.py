@@ -12,6 +12,7 @@ import pytest
 from hotswap.lab import corpus, diagram, rows
 from hotswap.lab.findings import UseAfterFree
 from hotswap.lab.rows import BadRows, Row
+from hotswap.lab.runs import Scenario
 
 Step = namedtuple("Step", "cpu kind target details stack note")
 TEXT = """Is a count read from a freed map?
@@ -35,7 +36,7 @@ def row(**changed):
         "expected": "sometimes",
         "verdict": "sometimes",
         "complete": False,
-        "bound": "",
+        "bound": None,
         "schedules": 12,
         "seconds": 0.25,
         "replay": "R06.none.sc.x",
@@ -43,7 +44,7 @@ def row(**changed):
     return Row(**{**given, **changed})
 
 
-NEVER = {"expected": "never", "verdict": "never", "complete": True, "bound": "2 preemptions", "replay": ""}
+NEVER = {"expected": "never", "verdict": "never", "complete": True, "bound": 2, "replay": ""}
 RUN = [
     row(),
     row(guard="percpu_ref", schedules=4321, seconds=9.5, **NEVER),
@@ -53,7 +54,7 @@ RUN = [
 
 
 def scenario(name="R06 count-readers"):
-    return SimpleNamespace(name=name, question="Is a count read from a freed map?", source="seed 000", text=TEXT)
+    return Scenario(name, name, "Is a count read from a freed map?", "seed 000", TEXT, ())
 
 
 def draw(found):
@@ -156,6 +157,7 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
         (rows.to_json([row(), row(verdict="perhaps")]), "row 2: 'perhaps' is no verdict."),
         (rows.to_json([row(schedules="12")]), "row 1: '12' is no schedules."),
         (rows.to_json([row(complete=1)]), "row 1: 1 is no complete."),
+        (rows.to_json([row(bound="2")]), "row 1: '2' is no bound."),
         (rows.to_json([row(seconds=-1)]), "row 1: -1 is no seconds."),
     ],
 )

@@ -15,6 +15,7 @@ _VERBS = {  # where each is; its function is named like it
     "bench": "hotswap.bench.command",
     "check": "hotswap.cli.check",
     "demo": "hotswap.demo.command",
+    "lab": "hotswap.cli.lab",
     "mkswap": "hotswap.cli.mkswap",
 }
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import drawing
 from .diagram import Diagram, svg, text
 from .rows import SOMETIMES, Row, count
 
@@ -28,7 +27,7 @@ A diagram shows the first finding, on the design or switch that is named with it
 
 
 def pages(rows: Sequence[Row], scenarios: Iterable[Any], draw: Callable[[Row], Diagram]) -> dict[str, str]:
-    """Path below docs/ to text. A scenario has ``name``, ``question``, ``source`` and ``text`` (its docstring)."""
+    """Path below docs/ to text. A scenario has ``name``, ``question``, ``source`` and ``drawing()``."""
     by_name = {scenario.name: scenario for scenario in scenarios}
     names = [name for name in by_name if any(row.scenario == name for row in rows)]
     files = {}
@@ -93,7 +92,7 @@ def figures(row: Row) -> str:
 
 
 def section(scenario: Any, rows: Sequence[Row], finding: Row | None, diagram: Diagram | None) -> str:
-    drawn = drawing.parse(scenario.name, scenario.text).text
+    drawn = scenario.drawing().text
     lines = [f"## {scenario.name}", "", scenario.question, "", f"Source: {scenario.source}", "", "```", drawn, "```", ""]
     lines += ["| design | switch | model | verdict | schedules | s |", "| --- | --- | --- | --- | ---: | ---: |"]
     for row in rows:

@@ -48,9 +48,10 @@ class CannotFollow(HotswapError):
     """The drawing says something that this run does not do. ``line`` is that of the docstring."""
 
     def __init__(self, drawing: Drawing, entry: Entry, why: str):
-        super().__init__(f"scenario {drawing.scenario}, line {entry.line}, CPU {entry.cpu}: {entry.text} is not reached: {why}.")
         self.line = entry.line
         self.why = why
+        self.reason = f"{entry.text} is not reached: {why}"
+        super().__init__(f"scenario {drawing.scenario}, line {entry.line}, CPU {entry.cpu}: {self.reason}.")
 
 
 class Follower:

@@ -28,7 +28,7 @@ class Row:
     expected: str
     verdict: str
     complete: bool
-    bound: str
+    bound: int | None  # preemptions in a schedule
     schedules: int
     seconds: float
     replay: str = ""
@@ -50,7 +50,9 @@ class Row:
             return SOMETIMES
         if not self.complete:
             return f"not in {count(self.schedules)}"
-        return f"{self.verdict} within {self.bound}" if self.bound else self.verdict
+        if self.bound is None:
+            return self.verdict
+        return f"{self.verdict} within {self.bound} preemption{'s' * (self.bound != 1)}"
 
 
 def count(schedules: int) -> str:
@@ -89,6 +91,8 @@ def _fits(name: str, value: Any) -> bool:
         return value in VERDICTS
     if name == "complete":
         return isinstance(value, bool)
-    if name in ("schedules", "seconds"):
+    if name == "bound" and value is None:
+        return True
+    if name in ("bound", "schedules", "seconds"):
         return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
     return isinstance(value, str)
