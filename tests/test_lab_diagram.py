@@ -185,13 +185,13 @@ def test_any_run_can_be_drawn(steps, finding, width) -> None:
 # What is shown
 
 
-def places(steps, failed=False):
-    return diagram.shown(steps, failed)
+def places(steps, finding=None):
+    return diagram.shown(steps, finding)
 
 
 def test_a_lonely_run_is_its_last_step() -> None:
     assert places([Step(0, "load", f"w[{n}]") for n in range(9)]) == [8]
-    assert places([Step(0, "load", f"w[{n}]") for n in range(9)], failed=True) == [6, 7, 8]
+    assert places([Step(0, "load", f"w[{n}]") for n in range(9)], InvariantBroken()) == [6, 7, 8]
 
 
 def test_conflicts_are_shown_and_reads_or_additions_are_none() -> None:
@@ -203,6 +203,14 @@ def test_conflicts_are_shown_and_reads_or_additions_are_none() -> None:
     assert between("store", "load") == [0, 1, 2, 5, 8]
     assert between("load", "load") == between("add", "add") == [1, 2, 8]
     assert between("add", "load") == [0, 1, 2, 5, 8]
+
+
+def test_where_memory_is_gone_only_conflicts_about_it_are_shown() -> None:
+    quiet = [Step(1, "load", f"q[{n}]") for n in range(3)]
+    steps = [Step(0, "store", "mms[0].relief"), Step(0, "store", "areas[0].flags"), Step(0, "fence", None), *quiet]
+    steps += [Step(1, "load", "mms[0].relief"), Step(1, "load", "areas[0].flags"), *quiet, Step(1, "table_free", "areas[0].map")]
+    assert places(steps, InvariantBroken()) == [0, 1, 2, 3, 6, 7, 9, 10, 11]
+    assert places(steps, UseAfterFree()) == [1, 2, 3, 7, 9, 10, 11]
 
 
 def test_with_an_unlock_its_lock_is_shown() -> None:

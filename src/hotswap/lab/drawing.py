@@ -39,9 +39,10 @@ from functools import cache
 from ..errors import HotswapError
 from . import declarations, twin
 from .seam import PXD
-from .stepping import STEPS
+from .stepping import IN_TWO, STEPS
 
 OF_THE_PROGRAM = frozenset({"user_read", "user_write"})  # its accesses, which may fault: steps too
+STOPS = STEPS | (IN_TWO - {"bump"}) | OF_THE_PROGRAM  # a bump is a load and a store
 MANNERS = {True: ("returns", "waits"), False: ("next", "waits", "stale", "delayed")}  # of functions, of operations
 STEP = 2  # blanks
 
@@ -167,7 +168,7 @@ class _Parser:
         marked = failure.lstrip("-").strip() if "<-" in self.lines[number] else None
         if marked == "":
             raise self.refuse(number, "the mark <- does not say what fails")
-        if marked is None and name not in (stepping_names() if function else STEPS | OF_THE_PROGRAM):
+        if marked is None and name not in (stepping_names() if function else STOPS):
             raise self.refuse(number, f"no other CPU notices anything of {name}(), so none can be stopped there")
         within = self.within(number, cpu, place - column)
         self.entries.append(
@@ -238,7 +239,7 @@ def stepping_names() -> frozenset[str]:
 
 @cache
 def seam_operations() -> frozenset[str]:
-    """All of them; ``STEPS`` are those that others notice."""
+    """All of them; ``STOPS`` are those that others notice."""
     return frozenset(declarations.of_module(PXD).functions) | OF_THE_PROGRAM
 
 

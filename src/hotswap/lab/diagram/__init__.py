@@ -5,7 +5,8 @@ reader needs to do it again by hand, the others are a "…":
 
 - the last of the CPU that failed, the last one of each other, and the last before and the first after each change of CPUs;
 - those that waited, and those that freed something;
-- accesses to one object by two CPUs, one right after the other, of which one at least writes (additions commute);
+- accesses to one object by two CPUs, one right after the other, of which one at least writes (additions commute); where memory
+  was touched that is gone, only those to parts of what was freed and of what the failing CPU used last;
 - with an unlock its lock.
 """
 
@@ -15,13 +16,14 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..findings import NullDereference, UseAfterFree, WouldWaitForEver
+from ..findings import NullDereference, OutOfBounds, UseAfterFree, WouldWaitForEver
 
 LAST = 3  # steps of the CPU that failed
 MOST = 32  # steps that are shown; when there are more, conflicts from long before the end go first
 READS = {"load", "load_acquire", "event_read", "user_read", "plain_load", "now_ns"}
 COMMUTE = {"add", "add_acq_rel"}
-WAITS, BEGIN = "waits", "begin"  # lines of a trace that are no steps: cannot go on, has not done anything yet
+WAITS = "waits"  # no step: from here on it cannot go on
+NOTHING = {"begin", "freed"}  # steps in which nothing happens: the start, and after a free, so that others may come there
 FREES = {"table_free"}
 UNLOCKS = {"mutex_unlock": "mutex_lock", "read_unlock": "read_lock", "write_unlock": "write_lock", "bit_unlock": "bit_"}
 
@@ -71,7 +73,7 @@ def build(outcome, title: str, actors: dict[int, str] | None = None, facts: Sequ
     columns = {cpu: f"CPU {cpu} ({actors[cpu]})" if actors and cpu in actors else f"CPU {cpu}" for cpu in cpus}
     failure = sentence(finding) if finding else ""
     place = _place_of_failure(finding)
-    rows = _Rows(steps, shown(steps, bool(finding))).rows()
+    rows = _Rows(steps, shown(steps, finding)).rows()
     if finding and steps:
         _mark(rows, steps, failure, place)
     return Diagram(title, columns, tuple(rows), failure, _stacks(steps, finding, place), tuple(facts), tuple(steps))
@@ -103,32 +105,43 @@ def _number(value) -> str:
 # Which steps are shown
 
 
-def shown(steps: Sequence, failed: bool) -> list[int]:
-    """Their places. Never empty while there are steps."""
+def shown(steps: Sequence, finding: BaseException | None = None) -> list[int]:
+    """Their places, in order."""
     needed: set[int] = set()
     useful: set[int] = set()
-    last_of = {step.cpu: place for place, step in enumerate(steps)}
-    needed |= set(last_of.values())
-    if failed and steps:
-        own = [place for place, step in enumerate(steps) if step.cpu == steps[-1].cpu]
+    real = [place for place, step in enumerate(steps) if step.kind not in NOTHING]
+    needed |= set({steps[place].cpu: place for place in real}.values())
+    if finding and real:
+        own = [place for place in real if steps[place].cpu == steps[-1].cpu]
         needed |= set(own[-LAST:])
+    matters = _matters(steps, needed, finding)
     before: dict[str, tuple[int, bool]] = {}  # target: the last access, and whether it wrote
-    for place, step in enumerate(steps):
+    for at, place in enumerate(real):
+        step = steps[place]
         if step.note or (step.kind in FREES and step.target):
             needed.add(place)
-        if place and steps[place - 1].cpu != step.cpu:
-            needed |= {place - 1, place}
-        if step.kind in (WAITS, BEGIN) or step.target in (None, "", "None"):
+        if at and steps[real[at - 1]].cpu != step.cpu:
+            needed |= {real[at - 1], place}
+        if step.kind == WAITS or step.target in (None, "", "None") or not matters(step.target):
             continue
         writes = step.kind not in READS
-        at, wrote = before.get(str(step.target), (place, False))
-        if steps[at].cpu != step.cpu and (writes or wrote) and not {step.kind, steps[at].kind} <= COMMUTE:
-            useful |= {at, place}
+        other, wrote = before.get(str(step.target), (place, False))
+        if steps[other].cpu != step.cpu and (writes or wrote) and not {step.kind, steps[other].kind} <= COMMUTE:
+            useful |= {other, place}
         before[str(step.target)] = (place, writes)
     room = max(0, MOST - len(needed))
     chosen = needed | set(sorted(useful - needed)[-room:] if room else ())
     chosen |= {lock for place in chosen for lock in _lock_of(steps, place)}
-    return sorted(place for place in chosen if steps[place].kind != BEGIN)
+    return sorted(chosen)
+
+
+def _matters(steps: Sequence, last: set[int], finding: BaseException | None):
+    """Which objects a reader wants to see the conflicts of, by their names: ``areas[0].lock`` belongs to ``areas[0]``."""
+    if not isinstance(finding, UseAfterFree | NullDereference | OutOfBounds):
+        return lambda target: True
+    of_interest = {str(step.target) for place, step in enumerate(steps) if place in last or step.kind in FREES}
+    roots = {name.partition(".")[0] for name in of_interest if "." in name}
+    return lambda target: not roots or str(target).partition(".")[0] in roots
 
 
 def _lock_of(steps: Sequence, place: int) -> list[int]:
@@ -154,7 +167,7 @@ class _Rows:
         wanted = set(self.places)
         hidden: dict[int, list[int]] = {}
         for place, step in enumerate(self.steps):
-            if step.kind == BEGIN:
+            if step.kind in NOTHING:
                 continue
             if place not in wanted:
                 hidden.setdefault(step.cpu, []).append(place)
