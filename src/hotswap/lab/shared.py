@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -61,8 +62,15 @@ class Shared:
         self.processes = [context.Process(target=search, args=arguments, daemon=True) for _ in range(jobs)]
 
     def __enter__(self) -> "Shared":
-        for process in self.processes:
-            process.start()
+        # What is ignored stays so over spawn: a Ctrl-C while they still load is the other's to see, too.
+        in_main = threading.current_thread() is threading.main_thread()
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main else None
+        try:
+            for process in self.processes:
+                process.start()
+        finally:
+            if in_main:
+                signal.signal(signal.SIGINT, before)
         return self
 
     def __exit__(self, *error) -> None:
