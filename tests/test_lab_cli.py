@@ -1,9 +1,14 @@
 """``hotswap lab``: what it prints, what it exits with, and how it refuses. What it asks of the lab is played by a few lines."""
 
+import contextlib
 import io
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
 from collections import namedtuple
 from pathlib import Path
@@ -12,9 +17,10 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
+from support import eventually
 
 from hotswap import cli
-from hotswap.lab import report, rows, runs
+from hotswap.lab import drawing, report, rows, runs
 from hotswap.lab.findings import UseAfterFree
 from hotswap.lab.rows import Row
 from hotswap.lab.runs import Case, Coverage, Scenario, Unknown
@@ -389,3 +395,93 @@ def test_elsewhere_a_long_case_tells_how_far_it_is_now_and_then(monkeypatch) -> 
         "R06 none sc: 1,000 schedules, 0 pruned, 100 a second",
         "R06 none sc: 2,000 schedules, 0 pruned, 100 a second",
     ]
+
+
+# The lab itself, not played
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """R01 without a guard and R04 with one, as JSON, with the picture of the first."""
+    folder = tmp_path_factory.mktemp("lab")
+    done = invoke("run", "R01", "R04", "--guard", "none", "--json", "--svg", folder / "r.svg", "--html", folder / "r.html")
+    assert done.exit_code == 0, done.output
+    (folder / "rows.json").write_text(done.stdout)
+    return folder
+
+
+def test_a_real_race_is_found_replayed_and_drawn(found: Path) -> None:
+    first = rows.load(found / "rows.json")[0]
+    assert (first.scenario, first.guard, first.verdict) == ("R01 readahead-vs-swapoff", "none", "sometimes")
+    done = invoke("replay", first.replay)
+    assert done.exit_code == 0
+    for name in ("read_window()", "area_free_tables()", "table_free(areas[0].map)", "CPU 1 (swapoff)", "<-- "):
+        assert name in done.stdout
+    assert invoke("replay", first.replay).stdout == done.stdout
+    called = set(re.findall(r"^ *(\w+)\(\)$", done.stdout, re.MULTILINE))
+    assert called and called <= drawing.engine_functions()
+    assert "area_free_tables()" in (found / "r.html").read_text()
+    ET.parse(found / "r.svg")
+
+
+def test_an_id_of_another_version_of_the_source_is_refused(found: Path) -> None:
+    parts = rows.load(found / "rows.json")[0].replay.split(".")
+    sentence = refused("replay", ".".join([*parts[:4], "00000000", parts[5]]))
+    assert "is of another version of the source (00000000, this one is " in sentence
+
+
+@pytest.mark.parametrize(
+    ("ident", "sentence"),
+    [
+        ("r01", "'r01' is no id of a schedule"),
+        ("r99.none.-.sc.00000000.a", "there is no scenario 'r99'"),
+        ("r01.nobody.-.sc.00000000.a", "scenario R01 readahead-vs-swapoff has no case of guard nobody"),
+    ],
+)
+def test_an_id_of_nothing_is_refused(ident: str, sentence: str) -> None:
+    assert sentence in refused("replay", ident)
+
+
+def test_every_scenario_is_drawn_as_it_happens() -> None:
+    """Read strictly, and followed to its mark in one of the cases where the race is expected."""
+    there = runs.scenarios()
+    assert there
+    assert {scenario.name: runs.drawn(scenario) for scenario in there} == {scenario.name: "" for scenario in there}
+
+
+def test_show_tells_how_far_the_drawing_goes_under_each_design() -> None:
+    done = invoke("show", "R01")
+    assert done.exit_code == 0
+    assert "sometimes  none, model sc: happens as drawn\n" in done.stdout
+    assert re.search(r"^never      percpu_ref, model sc: line \d+: ", done.stdout, re.MULTILINE)
+
+
+def test_the_page_is_made_of_real_rows(found: Path) -> None:
+    done = invoke("corpus", found / "rows.json", "--docs", found)
+    assert done.exit_code == 0, done.output
+    page = (found / "races.md").read_text()
+    assert "## R01 readahead-vs-swapoff" in page and "area_free_tables()" in page
+    assert {path.name for path in (found / "races").iterdir()} == {"r01-readahead-vs-swapoff.svg", "r04-smaller-area.svg"}
+
+
+def test_a_real_ctrl_c_says_what_was_covered_and_leaves_nobody() -> None:
+    words = [sys.executable, "-m", "hotswap", "lab", "run", "R01", "--guard", "percpu_ref", "--preemptions", "none", "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        time.sleep(5)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=45)
+    assert (process.returncode, out) == (130, "[]\n"), err
+    assert re.search(r"interrupted: 0 of 1 cases are done; R01 readahead-vs-swapoff: [\d,]+ schedules, [\d,]+ pruned", err)
+    assert "Traceback" not in err
+    assert eventually(lambda: members(process.pid) == [])
+
+
+def members(group: int) -> list[str]:
+    """Processes of a group that live; one that has ended and that nobody has asked about counts no more."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, its_group = path.read_text().rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state != "Z":
+                found.append(path.parent.name)
+    return found
