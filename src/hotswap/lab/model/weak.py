@@ -98,7 +98,8 @@ class Views(Model):
         which = 0
         stale = self.stale.get((cpu, key), 0)
         if len(allowed) > 1 and stale < PATIENCE:
-            which = self.choose(len(allowed), " or ".join(str(m.value) for m in allowed))
+            field = f"{key[1]}: " if isinstance(key, tuple) else ""
+            which = self.choose(len(allowed), field + " or ".join(str(m.value) for m in allowed))
         self.stale[cpu, key] = stale + 1 if which else 0
         return allowed[which]
 
