@@ -155,6 +155,7 @@ def test_a_name_of_both_is_the_function_when_its_parentheses_are_empty() -> None
         (["swap_free() returns", "  fence()"], "under swap_free() returns, inside of which nothing can happen."),
         (["swap_free()   <- use after free", "drop_one()"], "line 6: nothing can follow the line that is marked"),
         (["swap_free()   <-"], "line 5: the mark <- does not say what fails."),
+        (["plain_load(map)"], "line 5: only plain_load(field) stale says anything: fields are read between operations."),
         (["pte_make()"], "line 5: no other CPU notices anything of pte_make(), so none can be stopped there."),
         (["light()"], "line 5: no other CPU notices anything of light(), so none can be stopped there."),
         ([], "line 3: the drawing has no entries."),

@@ -236,3 +236,70 @@ def test_a_stale_load_reads_an_older_value() -> None:
 def test_where_there_is_no_older_value_a_stale_load_is_not_reached() -> None:
     _, problem = store_buffering(SB.format(" delayed", " stale"))
     assert problem.line == 7 and problem.why == "CPU 1 has ended, and never had an older value to read"
+
+
+# The models themselves
+
+
+PUBLISHED = """An area's fields are stored, then its flag; the flag is seen, and the fields are not.
+
+CPU 0                     CPU 1
+-----                     -----
+                          store(flags)
+load(flags)
+plain_load(slots) stale                            <- the fields of before
+"""
+
+
+def publication(text, acquire):
+    """What a reader has of a plain field of an area after it has seen the flag; the weak model."""
+    engine = twin.load(["area"], stepping=True, model="weak")
+    area = engine.area.areas[0]
+    engine.checkpoint()
+    saw = {}
+
+    def reader():
+        saw["flag"] = yield ("load_acquire" if acquire else "load"), area.flags
+        saw["slots"] = area.slots
+        yield "load", area.inuse
+        saw["again"] = area.slots
+
+    def writer():
+        area.slots = 77
+        yield "store_release", area.flags, 1
+
+    strategy = Drawn(drawing.parse("R05", text.replace("load(flags)", f"load{'_acquire' * acquire}(flags)")))
+    machine = Machine(engine, [Actor("reader", reader), Actor("writer", writer)])
+    assert machine.run(strategy).finding is None
+    return saw, strategy.problem
+
+
+def test_a_stale_field_is_read_where_nothing_orders_it() -> None:
+    drawn = PUBLISHED.replace("store(flags)", "store_release(flags)").replace("   <- the fields of before", "")
+    saw, problem = publication(drawn, acquire=False)
+    assert (saw, problem) == ({"flag": 1, "slots": 0, "again": 77}, None), "once, and no more"
+    saw, problem = publication(drawn, acquire=True)
+    assert saw == {"flag": 1, "slots": 77, "again": 77}
+    assert problem.why == "CPU 0 has ended, and never had an older value to read"
+
+
+def test_store_buffering_as_drawn_on_the_real_models() -> None:
+    assert real_store_buffering("tso", SB.format(" delayed", "")) == ((1, 0), None)
+    assert real_store_buffering("tso", SB.format("", "")) == ((1, 1), None)
+    assert real_store_buffering("weak", SB.format("", " stale")) == ((1, 0), None)
+    assert real_store_buffering("sc", SB.format(" delayed", "")) == ((1, 1), None)
+
+
+def real_store_buffering(model, text):
+    engine = twin.load([], stepping=True, model=model)
+    words = [engine.seam.word.make(f"areas[{n}].flags") for n in (0, 1)]
+    engine.checkpoint()
+    saw = {}
+
+    def program(cpu):
+        yield "store", words[cpu], 1
+        saw[cpu] = yield "load", words[1 - cpu]
+
+    strategy = Drawn(drawing.parse("SB", text))
+    assert Machine(engine, [Actor("one", lambda: program(0)), Actor("other", lambda: program(1))]).run(strategy).finding is None
+    return (saw[0], saw[1]), strategy.problem

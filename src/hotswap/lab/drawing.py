@@ -21,6 +21,7 @@ its place or left of it. ``(exit)`` names the actor, for readers.
     operation(target) next  ... until it stands right before it
     operation(target) waits ... until it stands before it and cannot go on
     load(target) stale      with a model that allows it: it reads an older value than the newest
+    plain_load(field) stale likewise, of a plain field: the CPU runs until it does that in the code between its operations
     store(target) delayed   likewise: no other CPU sees it before the drawing's end, or before a barrier sends it out
 
 Two more blanks: it happens inside the call above that is indented less, and not after that has returned. ``// text`` is for
@@ -42,7 +43,8 @@ from .seam import PXD
 from .stepping import IN_TWO, STEPS
 
 OF_THE_PROGRAM = frozenset({"user_read", "user_write"})  # its accesses, which may fault: steps too
-STOPS = STEPS | (IN_TWO - {"bump"}) | OF_THE_PROGRAM  # a bump is a load and a store
+PLAIN_LOAD = "plain_load"
+STOPS = STEPS | (IN_TWO - {"bump"}) | OF_THE_PROGRAM | {PLAIN_LOAD}  # a bump is a load and a store
 MANNERS = {True: ("returns", "waits"), False: ("next", "waits", "stale", "delayed")}  # of functions, of operations
 STEP = 2  # blanks
 
@@ -163,6 +165,8 @@ class _Parser:
         function = self.is_function(number, name, bool(target))
         if manner and manner not in MANNERS[function]:
             raise self.refuse(number, f"{manner!r} after {name}() means nothing; {_choice(MANNERS[function])} does")
+        if name == PLAIN_LOAD and (not target or manner != "stale"):
+            raise self.refuse(number, f"only {name}(field) stale says anything: fields are read between operations")
         if target and not function:
             self.check_target(number, target)
         marked = failure.lstrip("-").strip() if "<-" in self.lines[number] else None
@@ -240,7 +244,7 @@ def stepping_names() -> frozenset[str]:
 @cache
 def seam_operations() -> frozenset[str]:
     """All of them; ``STOPS`` are those that others notice."""
-    return frozenset(declarations.of_module(PXD).functions) | OF_THE_PROGRAM
+    return frozenset(declarations.of_module(PXD).functions) | OF_THE_PROGRAM | {PLAIN_LOAD}
 
 
 @cache

@@ -20,7 +20,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
 from ..errors import HotswapError
-from .drawing import Drawing, Entry
+from .drawing import PLAIN_LOAD, Drawing, Entry
 
 PATIENCE = 20_000  # steps for one line
 
@@ -66,6 +66,7 @@ class Follower:
         self.last: tuple[int, Any, list[tuple[str, Hashable]]] | None = None  # this line's last step: CPU, what, where
         self.running: int | None = None
         self.was_stale = False  # this line's last step read an older value
+        self.next_was_stale = False  # and that is what the next line says
         self.delayed: set[int] = set()  # CPUs whose stores stay in their buffers
 
     def choose(self) -> int:
@@ -76,17 +77,30 @@ class Follower:
         self.running = cpu
         self.last = (cpu, self.stage.pending(cpu), list(self.stage.calls(cpu)))
         self.steps += 1
-        self.was_stale = False
+        self.was_stale = self.next_was_stale = False
         return cpu
 
-    def wants_stale(self) -> bool:
-        """Is the step under way one that is to read an older value? Whoever asks gives it one."""
-        entry = self.drawing.entries[self.done] if self.done < len(self.drawing.entries) else None
-        if not entry or entry.manner != "stale" or not self.last:
+    def wants_stale(self, field: str = "") -> bool:
+        """Is what is being read in the step under way to be an older value? Whoever asks gives one. ``field``: a plain one's name.
+
+        A step is an operation and the plain code after it, so a field may be meant that the line after the step's own names.
+        """
+        left = self.drawing.entries[self.done : self.done + 2]
+        if not left or not self.last or self.last[0] != left[0].cpu:
             return False
-        cpu, op, calls = self.last
-        self.was_stale = cpu == entry.cpu and matches(entry, op) and self.inside(entry, calls)
-        return self.was_stale
+        if stale_field(left[0], field) and not self.was_stale:
+            self.was_stale = True
+            return True
+        _, op, calls = self.last
+        if left[0].function or not matches(left[0], op) or not self.inside(left[0], calls):
+            return False
+        if left[0].manner == "stale" and not field and not self.was_stale:
+            self.was_stale = True
+            return True
+        if len(left) == 2 and left[1].cpu == left[0].cpu and stale_field(left[1], field) and not self.next_was_stale:
+            self.next_was_stale = True
+            return True
+        return False
 
     def end(self, failed: bool, step: Any = None) -> None:
         """To be called when the run is over: CannotFollow when lines are left, or when it did not fail as it is marked.
@@ -119,6 +133,7 @@ class Follower:
                 self.done += 1
                 self.steps = 0
                 self.last = None
+                self.was_stale, self.next_was_stale = self.next_was_stale, False
                 continue
             if step is None and (why := self.hopeless(entry, enabled)):
                 raise CannotFollow(self.drawing, entry, why)
@@ -139,10 +154,12 @@ class Follower:
             op = self.stage.pending(entry.cpu)
             there = op is not None and matches(entry, op) and self.inside(entry, self.stage.calls(entry.cpu))
             return there and (entry.manner == "next" or entry.cpu not in enabled)
+        if entry.manner == "stale":
+            return self.was_stale
         if not self.last or self.last[0] != entry.cpu:
             return False
         _, op, calls = self.last
-        return matches(entry, op) and self.inside(entry, calls) and (entry.manner != "stale" or self.was_stale)
+        return matches(entry, op) and self.inside(entry, calls)
 
     def function_true(self, entry: Entry, enabled: Sequence[int]) -> bool:
         calls = self.stage.calls(entry.cpu)
@@ -201,6 +218,11 @@ class Follower:
         if self.steps >= PATIENCE:
             return f"CPU {cpu} has made {self.steps} steps, and goes on"
         return ""
+
+
+def stale_field(entry: Entry, field: str) -> bool:
+    """Does the line speak of this plain field?"""
+    return entry.name == PLAIN_LOAD and field != "" and names(field, entry.target)
 
 
 def matches(entry: Entry, op: Any) -> bool:

@@ -149,8 +149,9 @@ class Drawn(Strategy):
         return cpu not in self.follower.delayed or cpu not in enabled
 
     def value(self, machine: Any, n: int, label: str) -> int:
-        """0 is the newest value, the last one the oldest."""
-        return n - 1 if self.problem is None and self.follower and self.follower.wants_stale() else 0
+        """0 is the newest value, the last one the oldest. The label of a plain field begins with its name and a colon."""
+        field = label.partition(":")[0] if ":" in label else ""
+        return n - 1 if self.problem is None and self.follower and self.follower.wants_stale(field) else 0
 
     def ended(self, machine: Any, outcome: Any) -> None:
         super().ended(machine, outcome)
