@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hotswap.lab import diagram, drawing, twin
 from hotswap.lab.diagram import html, svg, text
-from hotswap.lab.findings import Deadlock, InvariantBroken, UseAfterFree
+from hotswap.lab.findings import Deadlock, InvariantBroken, UseAfterFree, WrongEnd
 from hotswap.lab.memory import Thing, name_of
 
 Step = namedtuple("Step", "cpu kind target details stack note", defaults=((), (), ""))
@@ -39,7 +39,9 @@ def lost_area():
         Step(1, "table_free", "areas[0].map", (True,), (*off, "area_free_tables", "map_free")),
         Step(0, "mutex_lock", "areas[0].lock", (), ("free_swap_and_cache", "swap_has_cache")),
     ]
-    return outcome(steps, UseAfterFree("'__getitem__' of areas[0].map, freed at swap_map.py:61, map_free()"))
+    finding = UseAfterFree("'__getitem__' of areas[0].map, freed at swap_map.py:61, map_free()")
+    finding.stack = steps[-1].stack
+    return outcome(steps, finding)
 
 
 def drawn(**options):
@@ -150,6 +152,29 @@ def test_what_a_cpu_waits_for_is_drawn_and_said_below() -> None:
     assert "  CPU 0 waits for areas[1].lock, held by CPU 1, in swap_free() > mutex_lock()\n" in shown
     assert "  CPU 1 waits for areas[0].lock, held by CPU 0, in swap_count() > mutex_lock()\n" in shown
     assert "begin" not in shown and "failed in" not in shown
+
+
+def test_what_is_wrong_at_the_end_is_nobodys_failure() -> None:
+    steps = [Step(0, "store", "w", (1,), ("swap_free",)), Step(1, "store", "w", (2,), ("swap_count",))]
+    found = diagram.build(outcome(steps, WrongEnd("page 1 is lost")), "A loss")
+    assert found.rows[-1].mark == "wrong end: page 1 is lost" and found.stacks == ()
+
+
+def test_a_store_that_comes_out_of_its_buffer_leaves_its_cpu_where_it_is() -> None:
+    steps = [
+        Step(0, "store", "areas[0].flags", (1,), ("swap_free",)),
+        Step(1, "load", "areas[0].flags", (), ("swap_count",)),
+        Step(0, "drain", "areas[0].flags", (1,), (), "store buffer"),
+        Step(0, "fence", "", (), ("swap_free",)),
+    ]
+    assert text.render(diagram.build(outcome(steps), "TSO"), 80, ascii_only=True).splitlines()[4:] == [
+        "swap_free()",
+        "  store(areas[0].flags, 1)",
+        " " * 29 + "swap_count()",
+        " " * 31 + "load(areas[0].flags)",
+        "  drain(areas[0].flags, 1)  (store buffer)",
+        "  fence()",
+    ]
 
 
 def test_the_stack_in_a_findings_sentence_is_not_said_twice() -> None:

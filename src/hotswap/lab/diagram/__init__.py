@@ -16,13 +16,14 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..findings import NullDereference, OutOfBounds, UseAfterFree, WouldWaitForEver
+from ..findings import NullDereference, OutOfBounds, UseAfterFree
 
 LAST = 3  # steps of the CPU that failed
 MOST = 32  # steps that are shown; when there are more, conflicts from long before the end go first
 READS = {"load", "load_acquire", "event_read", "user_read", "plain_load", "now_ns"}
 COMMUTE = {"add", "add_acq_rel"}
 WAITS = "waits"  # no step: from here on it cannot go on
+DRAIN = "drain"  # done by the CPU's store buffer, wherever the CPU is by then
 NOTHING = {"begin", "freed"}  # steps in which nothing happens: the start, and after a free, so that others may come there
 FREES = {"table_free"}
 UNLOCKS = {"mutex_unlock": "mutex_lock", "read_unlock": "read_lock", "write_unlock": "write_lock", "bit_unlock": "bit_"}
@@ -172,21 +173,20 @@ class _Rows:
             if place not in wanted:
                 hidden.setdefault(step.cpu, []).append(place)
                 continue
-            self.gap(step, hidden.pop(step.cpu, []))
-            self.enter(step.cpu, tuple(step.stack), place)
-            self.found.append(
-                Row("step", step.cpu, len(step.stack), operation(step), place + 1, place + 1, note=_note(step.note))
-            )
+            inside = self.open.get(step.cpu, ()) if step.kind == DRAIN else tuple(step.stack)
+            self.gap(step.cpu, inside, hidden.pop(step.cpu, []))
+            self.enter(step.cpu, inside, place)
+            self.found.append(Row("step", step.cpu, len(inside), operation(step), place + 1, place + 1, note=_note(step.note)))
         return self.found
 
-    def gap(self, step, hidden: list[int]) -> None:
+    def gap(self, cpu: int, outside: tuple[str, ...], hidden: list[int]) -> None:
         """The steps between, in the calls that they and the next shown one have in common."""
         if hidden:
-            outside = tuple(step.stack)
             for place in hidden:
-                outside = _common(outside, self.steps[place].stack)
-            self.enter(step.cpu, outside, hidden[0])
-            self.found.append(Row("gap", step.cpu, len(outside), "…", hidden[0] + 1, hidden[-1] + 1))
+                if self.steps[place].kind != DRAIN:
+                    outside = _common(outside, self.steps[place].stack)
+            self.enter(cpu, outside, hidden[0])
+            self.found.append(Row("gap", cpu, len(outside), "…", hidden[0] + 1, hidden[-1] + 1))
 
     def enter(self, cpu: int, stack: tuple[str, ...], place: int) -> None:
         """The calls that are not drawn yet."""
@@ -249,9 +249,8 @@ def _stacks(steps: Sequence, finding: BaseException | None, place: _Place | None
     if finding is None or not steps:
         return ()
     last = steps[-1]
-    found = [Stack(last.cpu, "failed in", place.calls if place else (*last.stack, last.kind))]
-    if isinstance(finding, WouldWaitForEver):
-        found = []
+    located = place or getattr(finding, "stack", ())  # not what is wrong at the end, or that nothing goes on
+    found = [Stack(last.cpu, "failed in", place.calls if place else (*last.stack, last.kind))] if located else []
     freed = _freed_by(steps, finding)
     if freed:
         found.append(Stack(freed.cpu, "freed it in", (*freed.stack, freed.kind)))

@@ -6,7 +6,7 @@ Without JavaScript it is the whole diagram. With it, arrow keys or buttons go fr
 import json
 from html import escape
 
-from . import Diagram, Row, Stack, operation
+from . import DRAIN, Diagram, Row, Stack, operation
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #24292f; --dim: #57606a; --page: #fff; --line: #d0d7de; --head: #0550ae; --bad: #b3261e;
@@ -95,8 +95,9 @@ def where(diagram: Diagram) -> list[list[str]]:
     for row in diagram.rows:
         while place < min(row.last, len(diagram.steps)):
             step = diagram.steps[place]
-            last[step.cpu] = _at(step)
             place += 1
+            if step.kind != DRAIN:
+                last[step.cpu] = _at(step)
         found.append([last.get(cpu, f"CPU {cpu} has not begun") for cpu in diagram.columns])
     return found
 
