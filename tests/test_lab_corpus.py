@@ -63,7 +63,7 @@ def draw(found):
 
 
 def page(run=RUN, scenarios=None):
-    return corpus.pages(run, scenarios or [scenario()], draw)
+    return corpus.pages(run, scenarios or [scenario()], draw, lambda scenario, row: f"goes as {row.guard} lets it")
 
 
 def test_the_table_is_race_by_design() -> None:
@@ -95,7 +95,7 @@ def test_several_models_share_a_cell() -> None:
 def test_a_race_has_its_question_source_drawing_rows_and_diagram() -> None:
     made = page()["races.md"].split("## R06 count-readers\n")[1]
     assert made.startswith("\nIs a count read from a freed map?\n\nSource: seed 000\n\n```\nCPU 0 (exit) ")
-    assert "| `percpu_ref` | without the section | sc | sometimes | 7 | 0.2 |\n" in made
+    assert "| `percpu_ref` | without the section | sc | sometimes | 7 | 0.2 | goes as percpu_ref lets it |\n" in made
     assert "Found under `none`, model sc, after 12 schedules ([as a picture](races/r06-count-readers.svg)):\n" in made
     assert "<-- use after free: the map" in made and "R06.none.sc.x" in made
 

@@ -304,7 +304,7 @@ def test_a_failure_elsewhere_does_not(at: int, why: str) -> None:
 
 
 def test_a_mark_where_nothing_fails_is_told() -> None:
-    with pytest.raises(CannotFollow, match="line 5, CPU 0: swap_count\\(\\) is not reached: nothing failed"):
+    with pytest.raises(CannotFollow, match="line 5, CPU 0: swap_count\\(\\) does not fail: it goes well to the end"):
         Toy(program, program).run(draw("swap_count()  <- a count is lost"))
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from hotswap.lab import diagram, drawing, twin
+from hotswap.lab import follow as follow_
 from hotswap.lab.diagram import text
 from hotswap.lab.findings import NullDereference, UseAfterFree
 from hotswap.lab.machine import Actor, Machine
@@ -83,7 +84,7 @@ def test_a_guard_that_keeps_it_away_is_named_with_the_line(world) -> None:
 def test_a_drawing_of_the_other_order_finds_nothing_and_says_so(world) -> None:
     late = LOOKUP.replace("  mutex_lock(lock) next\n", "  mutex_unlock(lock)\n")
     strategy, outcome = follow(world, NONE, late)
-    assert outcome.finding is None and strategy.problem.line == 9 and strategy.problem.why == "nothing failed"
+    assert outcome.finding is None and strategy.problem.line == 9 and strategy.problem.why == follow_.NO_FAILURE
 
 
 def test_a_call_that_shares_nothing_returns_all_the_same(world) -> None:

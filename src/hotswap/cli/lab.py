@@ -193,7 +193,7 @@ def replay(id: str, svg_file: Path | None, html_file: Path | None) -> None:
 )
 def corpus(rows: Path, docs: Path) -> None:
     """Make the corpus page of the docs from ROWS, the file of a `hotswap lab run --all --json`."""
-    files = corpus_page.pages(load(rows), runs.scenarios(), lambda row: diagram_of(row.replay))
+    files = corpus_page.pages(load(rows), runs.scenarios(), lambda row: diagram_of(row.replay), runs.followed)
     corpus_page.write(docs, files)
     click.echo(f"wrote {docs / 'races.md'} and {len(files) - 1} pictures in {docs / 'races'}", err=True)
 

@@ -1,6 +1,6 @@
 """The corpus page of the docs: every race under every design, from the rows of a run. Generated, never written by hand.
 
-``pages`` is told the rows, the scenarios and how to draw a finding; ``write`` puts what it gives below the docs directory:
+``pages`` is told the rows, the scenarios, how to draw a finding and follow a drawing; ``write`` puts what it gives below docs/:
 ``races.md``, and ``races/<scenario>.svg`` for the first finding of each race.
 """
 
@@ -26,8 +26,11 @@ A diagram shows the first finding, on the design or switch that is named with it
 """
 
 
-def pages(rows: Sequence[Row], scenarios: Iterable[Any], draw: Callable[[Row], Diagram]) -> dict[str, str]:
-    """Path below docs/ to text. A scenario has ``name``, ``question``, ``source`` and ``drawing()``."""
+def pages(
+    rows: Sequence[Row], scenarios: Iterable[Any], draw: Callable[[Row], Diagram], followed: Callable[[Any, Row], str]
+) -> dict[str, str]:
+    """Path below docs/ to text. A scenario has ``name``, ``question``, ``source`` and ``drawing()``; ``draw`` replays a row's
+    finding, ``followed`` tells what came of the drawing under a row's case."""
     by_name = {scenario.name: scenario for scenario in scenarios}
     names = [name for name in by_name if any(row.scenario == name for row in rows)]
     files = {}
@@ -36,7 +39,8 @@ def pages(rows: Sequence[Row], scenarios: Iterable[Any], draw: Callable[[Row], D
         own = [row for row in rows if row.scenario == name]
         finding = next((row for row in own if row.replay), None)
         diagram = draw(finding) if finding else None
-        parts.append(section(by_name[name], own, finding, diagram))
+        told = [followed(by_name[name], row) for row in own]
+        parts.append(section(by_name[name], own, told, finding, diagram))
         if diagram:
             files[f"races/{slug(name)}.svg"] = svg.render(diagram)
     return {"races.md": "\n".join(parts)} | files
@@ -91,14 +95,18 @@ def figures(row: Row) -> str:
     return f"{row.extent}{schedules}, {row.seconds:.1f} s{wrong}"
 
 
-def section(scenario: Any, rows: Sequence[Row], finding: Row | None, diagram: Diagram | None) -> str:
+def section(scenario: Any, rows: Sequence[Row], told: Sequence[str], finding: Row | None, diagram: Diagram | None) -> str:
     drawn = scenario.drawing().text
     lines = [f"## {scenario.name}", "", scenario.question, "", f"Source: {scenario.source}", "", "```", drawn, "```", ""]
-    lines += ["| design | switch | model | verdict | schedules | s |", "| --- | --- | --- | --- | ---: | ---: |"]
-    for row in rows:
+    lines += [
+        "| design | switch | model | verdict | schedules | s | the drawing |",
+        "| --- | --- | --- | --- | ---: | ---: | --- |",
+    ]
+    for row, came in zip(rows, told):
         wrong = "" if row.as_expected else f" (**expected {row.expected}**)"
         lines.append(
-            f"| `{row.guard}` | {row.switch} | {row.model} | {row.extent}{wrong} | {row.schedules:,} | {row.seconds:.1f} |"
+            f"| `{row.guard}` | {row.switch} | {row.model} | {row.extent}{wrong} | {row.schedules:,} | {row.seconds:.1f} "
+            f"| {came} |"
         )
     lines.append("")
     if scenario.name.startswith(AUTHOR_SAID):

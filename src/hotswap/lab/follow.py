@@ -23,6 +23,7 @@ from ..errors import HotswapError
 from .drawing import PLAIN_LOAD, Drawing, Entry
 
 PATIENCE = 20_000  # steps for one line
+NO_FAILURE = "it goes well to the end"
 
 
 class Stage(Protocol):
@@ -50,7 +51,7 @@ class CannotFollow(HotswapError):
     def __init__(self, drawing: Drawing, entry: Entry, why: str):
         self.line = entry.line
         self.why = why
-        self.reason = f"{entry.text} is not reached: {why}"
+        self.reason = f"{entry.text} {'does not fail' if why == NO_FAILURE else 'is not reached'}: {why}"
         super().__init__(f"scenario {drawing.scenario}, line {entry.line}, CPU {entry.cpu}: {self.reason}.")
 
 
@@ -113,7 +114,7 @@ class Follower:
             entry = self.drawing.entries[self.done]
             raise CannotFollow(self.drawing, entry, f"CPU {step.cpu} failed before it" if step else "the run is over")
         if marked and not failed:
-            raise CannotFollow(self.drawing, marked, "nothing failed")
+            raise CannotFollow(self.drawing, marked, NO_FAILURE)
         if marked and step:
             place = f"CPU {step.cpu} failed in {' > '.join([*step.stack, step.kind])}"
             there = marked.name in step.stack if marked.function else marked.name == step.kind

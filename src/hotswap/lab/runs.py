@@ -180,6 +180,11 @@ def drawn(scenario: Scenario) -> str:
     return reason
 
 
+def followed(scenario: Scenario, row: Row) -> str:
+    """The same of a row's case."""
+    return tell_followed(*follow(scenario, Case(row.guard, row.switch, row.model, row.expected)))
+
+
 def tell_followed(problem: str, outcome: Outcome) -> str:
     """What came of following a drawing, in a few words."""
     if not outcome.finding:
