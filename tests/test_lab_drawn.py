@@ -291,7 +291,15 @@ def test_store_buffering_as_drawn_on_the_real_models() -> None:
     assert real_store_buffering("sc", SB.format(" delayed", "")) == ((1, 1), None)
 
 
-def real_store_buffering(model, text):
+def test_a_delayed_store_comes_out_where_its_cpu_needs_it() -> None:
+    """Before a full barrier, as the machine has it; whoever looks after that sees it."""
+    drawn = SB.format(" delayed", "").replace(" " * 26 + "store", "fence()\n" + " " * 26 + "store")
+    assert real_store_buffering("tso", drawn, fenced=True) == ((1, 1), None)
+    late = SB.format(" delayed", "").replace("load(areas[1].flags)", "fence()\nload(areas[1].flags)")
+    assert real_store_buffering("tso", late, fenced=True) == ((1, 0), None)
+
+
+def real_store_buffering(model, text, fenced=False):
     engine = twin.load([], stepping=True, model=model)
     words = [engine.seam.word.make(f"areas[{n}].flags") for n in (0, 1)]
     engine.checkpoint()
@@ -299,6 +307,8 @@ def real_store_buffering(model, text):
 
     def program(cpu):
         yield "store", words[cpu], 1
+        if fenced and cpu == 0:
+            yield ("fence",)
         saw[cpu] = yield "load", words[1 - cpu]
 
     strategy = Drawn(drawing.parse("SB", text))

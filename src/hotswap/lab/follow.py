@@ -109,7 +109,10 @@ class Follower:
         ``step`` is the one that failed: ``cpu``, ``kind``, ``stack``; None when it was nobody's in particular.
         """
         marked = self.drawing.failure
-        self.follow(step)
+        if step:
+            self.advance()  # nothing else will come true
+        else:
+            self.follow()
         if self.done < len(self.drawing.entries) - (marked is not None and marked.manner != "waits"):
             entry = self.drawing.entries[self.done]
             raise CannotFollow(self.drawing, entry, f"CPU {step.cpu} failed before it" if step else "the run is over")
@@ -121,25 +124,36 @@ class Follower:
             if step.cpu != marked.cpu or not there:
                 raise CannotFollow(self.drawing, marked, place)
 
-    def follow(self, step: Any = None) -> int | None:
-        """Passes lines that have come true; whose turn it is then, None at the end. After ``step`` failed nothing else will."""
+    def advance(self) -> Entry | None:
+        """Passes lines that have come true. The one that is to come true next, None after the last."""
         enabled = self.stage.enabled()
         while self.done < len(self.drawing.entries):
             entry = self.drawing.entries[self.done]
-            if entry.failure is not None and entry.manner != "waits":
-                return entry.cpu if entry.cpu in enabled else None
-            if self.comes_true(entry, enabled):
-                if entry.manner == "delayed":
-                    self.delayed.add(entry.cpu)
-                self.done += 1
-                self.steps = 0
-                self.last = None
-                self.was_stale, self.next_was_stale = self.next_was_stale, False
-                continue
-            if step is None and (why := self.hopeless(entry, enabled)):
-                raise CannotFollow(self.drawing, entry, why)
-            return entry.cpu
+            if self.is_end(entry) or not self.comes_true(entry, enabled):
+                return entry
+            if entry.manner == "delayed":
+                self.delayed.add(entry.cpu)
+            self.done += 1
+            self.steps = 0
+            self.last = None
+            self.was_stale, self.next_was_stale = self.next_was_stale, False
         return None
+
+    def follow(self) -> int | None:
+        """Whose turn it is, None when the lines leave it open. CannotFollow where the next one cannot come true any more."""
+        entry = self.advance()
+        if entry is None:
+            return None
+        enabled = self.stage.enabled()
+        if self.is_end(entry):
+            return entry.cpu if entry.cpu in enabled else None
+        if why := self.hopeless(entry, enabled):
+            raise CannotFollow(self.drawing, entry, why)
+        return entry.cpu
+
+    def is_end(self, entry: Entry) -> bool:
+        """Marked as the failure: there the CPU runs on."""
+        return entry.failure is not None and entry.manner != "waits"
 
     def go_on(self) -> int:
         """Without preemption: who ran last, as long as it can."""

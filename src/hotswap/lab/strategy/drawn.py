@@ -129,11 +129,22 @@ class Drawn(Strategy):
         return actor
 
     def chosen(self, enabled: Sequence[int]) -> int:
+        drains = [actor for actor in enabled if actor >= BUFFERS]
+        if drains and self.must_drain():
+            return drains[0]
         wanted = self.follow()
-        for actor in enabled:
-            if actor >= BUFFERS and (wanted is None or self.drains(actor - BUFFERS, enabled)):
+        for actor in drains:
+            if wanted is None or actor - BUFFERS not in self.follower.delayed:
                 return actor
         return self.follower.choose() if self.problem is None else self.follower.go_on()
+
+    def must_drain(self) -> bool:
+        """Does the next line's CPU stand before something that waits for store buffers? Delayed stores come out then."""
+        line = self.follower.advance() if self.problem is None else None
+        machine = self.stage.machine
+        if line is None or line.cpu >= len(machine.ops) or machine.ops[line.cpu] is None:
+            return False
+        return machine.model.must_wait(line.cpu, machine.ops[line.cpu][0])
 
     def follow(self) -> int | None:
         """Whose turn it is by the drawing."""
@@ -143,10 +154,6 @@ class Drawn(Strategy):
             except CannotFollow as problem:
                 self.problem = problem
         return None
-
-    def drains(self, cpu: int, enabled: Sequence[int]) -> bool:
-        """A store that is delayed comes out when its CPU has to wait for that."""
-        return cpu not in self.follower.delayed or cpu not in enabled
 
     def value(self, machine: Any, n: int, label: str) -> int:
         """0 is the newest value, the last one the oldest. The label of a plain field begins with its name and a colon."""
