@@ -65,6 +65,7 @@ class Lab:
         self.found = {("R06", "none", ""), ("R06", "percpu_ref", "no-heavy")}
         self.stop = None
         self.not_as_drawn = ""
+        self.broken = ()
         self.asked = []
 
     def scenarios(self):
@@ -75,6 +76,8 @@ class Lab:
         progress(Coverage(5, 20, 0.1, False))
         if self.stop == len(self.asked):
             raise KeyboardInterrupt
+        if case.model in self.broken:
+            raise Unknown(f"{scenario.name} shows nothing.")
         found = (scenario.short, case.guard, case.switch) in self.found
         ident = f"{scenario.short}.{case.guard}.x" if found else ""
         verdict = "sometimes" if found else "never"
@@ -265,6 +268,13 @@ def test_ctrl_c_says_what_was_covered(lab) -> None:
     assert done.exit_code == 130
     assert len(json.loads(done.stdout)) == 2, "what is done is not lost"
     assert done.stderr.endswith("interrupted: 2 of 5 cases are done; R06 count-readers: 5 schedules, 20 pruned.\n")
+
+
+def test_a_case_that_is_refused_does_not_stop_the_others(lab) -> None:
+    lab.broken = ("weak",)
+    done = invoke("run", "R06", "--json")
+    assert done.exit_code == 1 and len(json.loads(done.stdout)) == 3
+    assert "R06 count-readers shows nothing.\n" in done.stderr
 
 
 # Replay

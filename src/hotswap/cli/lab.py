@@ -14,6 +14,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from ..errors import HotswapError
 from ..lab import corpus as corpus_page
 from ..lab import report, runs
 from ..lab.diagram import Diagram, build, html, svg, text
@@ -105,47 +106,60 @@ def run(
     cases = runs.select(known, runs.choose(known, names), guards, switches, models)
     limits = runs.Limits(strategy, preemptions, schedules, seconds, jobs, seed)
     watch = report.Watch(Console(stderr=True), len(cases))
-    wrong_drawings = _compare_drawings(cases)
-    rows, finished = _explore(cases, limits, watch)
+    refused = _compare_drawings(cases)
+    rows, at, finished = _explore(cases, limits, watch)
     if as_json:
         click.echo(to_json(rows))
     else:
         _tell(rows)
     _draw_findings(rows, svg_file, html_file, quiet=as_json)
     if not finished:
-        under_way = cases[len(rows)][0].name
+        under_way = cases[at][0].name
         how_far = report.covered(watch.coverage) if watch.coverage else "just begun"
-        click.echo(f"interrupted: {len(rows)} of {len(cases)} cases are done; {under_way}: {how_far}.", err=True)
+        click.echo(f"interrupted: {at} of {len(cases)} cases are done; {under_way}: {how_far}.", err=True)
         sys.exit(130)
     wrong = [row for row in rows if not row.as_expected]
     for row in wrong:
         click.echo(f"{row.case}: {row.extent}, expected {row.expected}", err=True)
-    sys.exit(1 if wrong or wrong_drawings else 0)
+    sys.exit(1 if wrong or refused or len(rows) < len(cases) else 0)
 
 
 def _compare_drawings(cases: list[tuple[runs.Scenario, runs.Case]]) -> int:
     """Drawings come first: how many races, of those that are expected, do not happen as they are drawn."""
     wrong = 0
     for scenario in {s.key: s for s, case in cases if case.expected == SOMETIMES}.values():
-        if reason := runs.drawn(scenario):
+        try:
+            reason = runs.drawn(scenario)
+        except HotswapError as error:
+            reason = str(error)
+        if reason:
             click.echo(f"{scenario.name} is not as drawn: {reason}", err=True)
             wrong += 1
     return wrong
 
 
-def _explore(cases: list[tuple[runs.Scenario, runs.Case]], limits: runs.Limits, watch: report.Watch) -> tuple[list[Row], bool]:
-    """The rows, and whether all came to their end."""
+def _explore(
+    cases: list[tuple[runs.Scenario, runs.Case]], limits: runs.Limits, watch: report.Watch
+) -> tuple[list[Row], int, bool]:
+    """The rows, how many cases are done, and whether all are. What one of them refuses does not stop the others."""
     rows: list[Row] = []
+    at = 0
     try:
         for scenario, case in cases:
             watch.begin(f"{scenario.short} {case.guard} {case.switch} {case.model}".replace("  ", " "))
-            rows.append(runs.run(scenario, case, limits, watch))
-            watch.end(rows[-1])
+            try:
+                row = runs.run(scenario, case, limits, watch)
+            except HotswapError as error:
+                click.echo(str(error), err=True)
+            else:
+                rows.append(row)
+                watch.end(row)
+            at += 1
     except KeyboardInterrupt:
-        return rows, False
+        return rows, at, False
     finally:
         watch.close()
-    return rows, True
+    return rows, at, True
 
 
 def _tell(rows: list[Row]) -> None:
