@@ -114,7 +114,7 @@ def run(
         _tell(rows)
     _draw_findings(rows, svg_file, html_file, quiet=as_json)
     if not finished:
-        under_way = cases[at][0].name
+        under_way = cases[min(at, len(cases) - 1)][0].name
         how_far = report.covered(watch.coverage) if watch.coverage else "just begun"
         click.echo(f"interrupted: {at} of {len(cases)} cases are done; {under_way}: {how_far}.", err=True)
         sys.exit(130)
