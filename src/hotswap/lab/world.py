@@ -78,7 +78,7 @@ class World:
     def space(self, pages: int, limit: int = 0, order: int = 0) -> Space:
         """An address space with an array of ``pages`` pages; ``limit`` in pages besides what it needs at least."""
         mmap = self.twin.mmap
-        index = self.alone(mmap.mm_create(mmap.least_limit(order) + limit, order, 0))
+        index = self.alone(mmap.mm_create(mmap.least_limit(order) + limit, order, 0, False))
         self.spaces.append(Space(self, index, pages, order))
         return self.spaces[-1]
 
