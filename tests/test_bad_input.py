@@ -10,7 +10,7 @@ import pytest
 from support import MIB, Pages, eventually, passes, run_python, used
 
 import hotswap
-from hotswap import AreaError, DtypeError, HotswapError, OutOfSwap, SizeError, Space, SpaceError
+from hotswap import AreaError, DtypeError, HotswapError, OutOfSwap, SizeError, Space, SpaceError, control
 
 pytestmark = pytest.mark.usefixtures("nothing_leaked")
 
@@ -297,8 +297,26 @@ def test_an_unknown_guard_is_refused():
     with pytest.raises(HotswapError, match="percpu_ref") as caught:
         hotswap.configure(guard="best")
     one_sentence(caught)
+    before = control.guard_in_use()
     hotswap.configure(guard="percpu_ref")
     hotswap.configure()
+    hotswap.configure(guard=before)
+
+
+def test_an_unknown_guard_in_the_environment_is_said_when_an_area_goes_on(scratch):
+    script = """
+        import sys, hotswap
+        try:
+            hotswap.swapon(sys.argv[1], size="1M")
+        except hotswap.HotswapError as error:
+            print(error)
+        hotswap.configure(guard="rcu")
+        hotswap.swapon(sys.argv[1], size="1M")
+        hotswap.swapoff(sys.argv[1])
+    """
+    out = passes(script, scratch / "a.swap", env={"HOTSWAP_GUARD": "best"})
+    assert out.startswith("HOTSWAP_GUARD='best' is unknown; choose one of none, mmlist,")
+    assert len(out.splitlines()) == 1
 
 
 def test_the_guard_is_not_changed_while_an_area_is_on(areas):

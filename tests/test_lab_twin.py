@@ -56,7 +56,7 @@ def area(engine, slots=2000, bad=()):
         yield type
     finally:
         engine.area.area_deactivate(type)
-        engine.guard.guard_retire(type)
+        engine.guard.guard_retire(type, None)
         engine.on.area_teardown(type)
 
 
@@ -91,49 +91,49 @@ def take_all(engine, type, order=0):
 def test_nobody_enters_before_publish_or_after_retire(engine):
     guard = engine.guard
     assert not guard.guard_enter(TYPE)
-    guard.guard_publish(TYPE)
+    guard.guard_publish(TYPE, None)
     assert guard.guard_enter(TYPE)
     guard.guard_exit(TYPE)
-    guard.guard_retire(TYPE)
+    guard.guard_retire(TYPE, None)
     assert not guard.guard_enter(TYPE)
 
 
 def test_a_retired_area_can_be_published_again(engine):
     guard = engine.guard
     for _ in range(3):
-        guard.guard_publish(TYPE)
+        guard.guard_publish(TYPE, None)
         assert guard.guard_enter(TYPE)
         guard.guard_exit(TYPE)
-        guard.guard_retire(TYPE)
+        guard.guard_retire(TYPE, None)
         assert not guard.guard_enter(TYPE)
 
 
 def test_one_area_being_retired_does_not_wait_for_users_of_another(engine):
     guard = engine.guard
-    guard.guard_publish(TYPE)
-    guard.guard_publish(TYPE + 1)
+    guard.guard_publish(TYPE, None)
+    guard.guard_publish(TYPE + 1, None)
     assert guard.guard_enter(TYPE + 1)
-    guard.guard_retire(TYPE)
+    guard.guard_retire(TYPE, None)
     guard.guard_exit(TYPE + 1)
-    guard.guard_retire(TYPE + 1)
+    guard.guard_retire(TYPE + 1, None)
 
 
 def test_retire_waits_for_who_is_inside(engine):
     """Compiled with a real thread; on the lab's seam there is one thread, which says that it would wait for ever."""
     guard = engine.guard
-    guard.guard_publish(TYPE)
+    guard.guard_publish(TYPE, None)
     assert guard.guard_enter(TYPE)
     if not engine.compiled:
         with pytest.raises(WouldWaitForEver, match=rf"refs\[{TYPE}\].left"):
-            guard.guard_retire(TYPE)
+            guard.guard_retire(TYPE, None)
         guard.guard_exit(TYPE)
-        guard.guard_retire(TYPE)
+        guard.guard_retire(TYPE, None)
         return
     happened = []
     retired = threading.Event()
 
     def retire():
-        guard.guard_retire(TYPE)
+        guard.guard_retire(TYPE, None)
         happened.append("retired")
         retired.set()
 
@@ -371,7 +371,7 @@ def test_the_map_does_what_a_dictionary_does(engine, steps, bad):
 
 def test_two_twins_share_nothing():
     one, other = twin.load(["swapon"]), twin.load(["swapon"])
-    one.guard.contract.guard_publish(3)
+    one.guard.contract.guard_publish(3, None)
     assert one.guard.contract.guard_enter(3)
     assert not other.guard.contract.guard_enter(3)
     assert one.seam.tables == other.seam.tables > 0
@@ -399,7 +399,7 @@ def test_what_a_swapoff_freed_is_not_touched_again():
     stale = alone.area.area_at(type).map
     cluster = alone.area.area_at(type).clusters[0]
     alone.area.area_deactivate(type)
-    alone.guard.contract.guard_retire(type)
+    alone.guard.contract.guard_retire(type, None)
     before = alone.seam.tables
     alone.swapon.area_teardown(type)
     assert alone.seam.tables == before - 3

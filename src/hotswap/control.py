@@ -17,7 +17,16 @@ from .engine import api
 from .errors import AreaError, HotswapError, UnsupportedError
 from .sizes import PAGE, format_size
 
-GUARDS = {"none": 0, "percpu_ref": 1}
+GUARDS = {  # by their numbers in engine/guard/contract.pxd; docs/guards.md compares them
+    "none": 0,
+    "mmlist": 2,
+    "stop_machine": 3,
+    "stop_machine_work": 4,
+    "rcu": 5,
+    "srcu": 6,
+    "percpu_ref": 1,
+    "rcu_pointer": 7,
+}
 PRIORITIES = range(-1, 32768)  # as swapon(2) has them
 _TICK_US = 100_000
 
@@ -85,15 +94,34 @@ os.register_at_fork(after_in_child=_in_child)
 
 
 def configure(*, guard: str | None = None) -> None:
-    """Settings of the whole process. ``guard``: which design keeps an area from vanishing under its users, ``percpu_ref``
-    (default) or ``none`` (for experiments: swapoff may crash the process). Only while no area is on."""
+    """Settings of the whole process. ``guard``: which design keeps an area from vanishing under its users, one of ``GUARDS``:
+    ``percpu_ref`` unless HOTSWAP_GUARD in the environment names another; ``none`` is for experiments (swapoff may crash the
+    process). Only while no area is on."""
+    global _wanted
     if guard is not None:
         if guard not in GUARDS:
             raise HotswapError(f"guard {guard!r} is unknown; choose one of {', '.join(GUARDS)}.")
         with _lock:
-            if _areas:
+            if _areas or _coming:
                 raise HotswapError("the guard cannot be changed while areas are on; switch them off first.")
             api.guard_choose(GUARDS[guard])
+            _wanted = None
+
+
+def guard_in_use() -> str:
+    """The name of the design that is in use."""
+    return next(name for name, number in GUARDS.items() if number == api.guard_now())
+
+
+_wanted = os.environ.get("HOTSWAP_GUARD") or None
+if _wanted in GUARDS:
+    configure(guard=_wanted)
+
+
+def _refuse_unknown_guard() -> None:
+    """What the environment asks for is looked at when this is loaded; that it is unknown is said when an area goes on."""
+    if _wanted is not None:
+        raise HotswapError(f"HOTSWAP_GUARD={_wanted!r} is unknown; choose one of {', '.join(GUARDS)}.")
 
 
 def swapon(
@@ -111,6 +139,7 @@ def swapon(
     name = os.fspath(path)
     if forked:
         raise UnsupportedError(FORKED)
+    _refuse_unknown_guard()
     if name.startswith("ram:"):
         raise AreaError("area 'ram:' is refused: compressed RAM areas are not built yet; use a file or a block device.")
     if isinstance(priority, bool) or not isinstance(priority, int) or priority not in PRIORITIES:

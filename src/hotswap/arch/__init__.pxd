@@ -51,6 +51,8 @@ cdef extern from "sync.h" nogil:
         LOCKED "ARCH_LOCKED"
         WAITERS "ARCH_WAITERS"
     int thread_slot "arch_thread_slot"()
+    int thread_slot_mine "arch_thread_slot_mine"()
+    bint rarely "arch_rarely"(bint condition)
     void log_area "arch_log_area"(const char *format, uint64_t name, uint64_t a, uint64_t b)
     void check "arch_check"(bint holds, const char *invariant)
     void log "arch_log"(const char *format, uint64_t a, uint64_t b, uint64_t c)

@@ -71,7 +71,7 @@ static inline void arch_bit_unlock(arch_word *w, uint64_t value)
 /* Event: a count of wake-ups. Read it, look at the condition, wait for the count to move on. Bit 0 says that somebody
  * sleeps, so that a wake-up nobody waits for costs no system call. timeout_us < 0: none. */
 static inline uint64_t arch_event_read(arch_word *w) { return arch_load_acquire(w) & ~(uint64_t)1; }
-static inline void arch_event_wake(arch_word *w)
+static __attribute__((noinline, unused)) void arch_event_wake(arch_word *w)  /* rare where time counts: kept out of there */
 {
     uint64_t v;
     do
@@ -142,9 +142,10 @@ static inline uint64_t arch_thread_start(arch_thread_main main, int argument, co
 static inline void arch_thread_join(uint64_t handle) { pthread_join((pthread_t)handle, NULL); }
 
 /* A small number for the calling thread, handed back when the thread ends; -1 when all are taken.
- * Static on purpose: each module that asks has numbers of its own. */
+ * Static on purpose: each module that asks has numbers of its own. In the first block of thread-local storage (initial-exec):
+ * one load instead of a call into the dynamic linker. The C library keeps some room there for modules that come later. */
 enum { ARCH_THREADS = 1024 };
-static __thread int arch_slot_mine = -1;
+static __thread __attribute__((tls_model("initial-exec"))) int arch_slot_mine = -1;
 static unsigned char arch_slot_used[ARCH_THREADS];
 static pthread_key_t arch_slot_key;
 static pthread_once_t arch_slot_once = PTHREAD_ONCE_INIT;
@@ -163,6 +164,10 @@ static __attribute__((noinline, unused)) int arch_slot_take(void)
     return -1;
 }
 static inline int arch_thread_slot(void) { return arch_slot_mine >= 0 ? arch_slot_mine : arch_slot_take(); }
+/* The same for who would rather go another way the first time: -1 while the thread has none. */
+static inline int arch_thread_slot_mine(void) { return arch_slot_mine; }
+/* Whether, of what seldom is: the compiler puts the rest of that way somewhere else. */
+static inline int arch_rarely(int condition) { return __builtin_expect(condition != 0, 0); }
 
 /* One line to standard error, in one write, so that lines of several threads do not mix. */
 static inline void arch_log(const char *format, uint64_t a, uint64_t b, uint64_t c)
@@ -186,12 +191,15 @@ static inline void arch_log_area(const char *format, uint64_t name, uint64_t a, 
 }
 
 /* An invariant of the engine. A broken one ends the process at once: going on would hand out wrong bytes. */
+static __attribute__((noinline, cold, noreturn, unused)) void arch_broken(const char *invariant)
+{
+    arch_log("hotswap: an invariant does not hold, stopping before data is lost:", 0, 0, 0);
+    arch_log(invariant, 0, 0, 0);
+    abort();
+}
 static inline void arch_check(int holds, const char *invariant)
 {
-    if (__builtin_expect(!holds, 0)) {
-        arch_log("hotswap: an invariant does not hold, stopping before data is lost:", 0, 0, 0);
-        arch_log(invariant, 0, 0, 0);
-        abort();
-    }
+    if (__builtin_expect(!holds, 0))
+        arch_broken(invariant);
 }
 #endif

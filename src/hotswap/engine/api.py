@@ -5,9 +5,16 @@ which holds that lock is stuck in. Numbers in, numbers out; sentences are made b
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine import mmap, pin, swap_map, swapoff, swapon
-from cython.cimports.hotswap.engine.area import SWP_EMPTYING, SWP_USED, SWP_WRITEOK, area_at
+from cython.cimports.hotswap.engine.area import SWP_EMPTYING, SWP_WRITEOK, Area, area_release_row, area_row_taken
 from cython.cimports.hotswap.engine.entry import AREAS
-from cython.cimports.hotswap.engine.guard.contract import choose_guard
+from cython.cimports.hotswap.engine.guard.contract import (
+    NO_MM,
+    choose_guard,
+    guard,
+    guard_chosen,
+    guard_unuse_mm,
+    guard_use_mm,
+)
 from cython.cimports.hotswap.engine.mm import COUNTERS
 from cython.cimports.libc.stdint import int64_t, uint64_t
 
@@ -43,7 +50,7 @@ def swap_on(fd: cython.int, slots: cython.ulonglong, priority: cython.int, bad: 
 
 def rows_left() -> bool:
     """Can another area go on?"""
-    return any(not area_figures(type)["on"] for type in range(AREAS))
+    return any(not area_row_taken(type) for type in range(AREAS))
 
 
 def swap_off_start(type: cython.int) -> int:
@@ -60,7 +67,7 @@ def swap_off_wait(type: cython.int, timeout_us: cython.long) -> int:
 
 def swap_off_reap(type: cython.int) -> None:
     """After DONE and once the outcome was read: the row may be taken again."""
-    swapon.area_release_row(type)
+    area_release_row(type)
 
 
 def swap_off_cancel(type: cython.int) -> None:
@@ -78,18 +85,34 @@ def swap_off_progress(type: cython.int) -> tuple:
 
 
 def area_figures(type: cython.int) -> dict:
-    """Pages: usable, used, read, written; transfers that failed; flags."""
-    area = area_at(type)
-    flags = arch.load(cython.address(area.flags))
+    """Pages: usable, used, read, written; transfers that failed; flags. All zero of one that has just gone off."""
+    usable: uint64_t = 0
+    used: uint64_t = 0
+    pages_in: uint64_t = 0
+    pages_out: uint64_t = 0
+    errors: uint64_t = 0
+    flags: uint64_t = 0
+    with cython.nogil:
+        mm_used: cython.bint = guard_use_mm(NO_MM)
+        area: cython.pointer(Area) = guard.enter(type)  # as every other reader of an area (R06, R11)
+        if area:
+            usable = area.usable
+            used = arch.load(cython.address(area.inuse))
+            pages_in = arch.load(cython.address(area.pages_in))
+            pages_out = arch.load(cython.address(area.pages_out))
+            errors = arch.load(cython.address(area.errors))
+            flags = arch.load(cython.address(area.flags))
+            guard.exit(type)
+        guard_unuse_mm(NO_MM, mm_used)
     return {
-        "usable": area.usable,
-        "used": arch.load(cython.address(area.inuse)),
-        "pages_in": arch.load(cython.address(area.pages_in)),
-        "pages_out": arch.load(cython.address(area.pages_out)),
-        "errors": arch.load(cython.address(area.errors)),
+        "usable": usable,
+        "used": used,
+        "pages_in": pages_in,
+        "pages_out": pages_out,
+        "errors": errors,
         "writeok": bool(flags & SWP_WRITEOK),
         "emptying": bool(flags & SWP_EMPTYING),
-        "on": bool(flags & SWP_USED),
+        "on": bool(area_row_taken(type)),
     }
 
 
@@ -164,6 +187,10 @@ def least_limit(order: cython.int) -> int:
 
 def guard_choose(which: cython.int) -> int:
     return choose_guard(which)
+
+
+def guard_now() -> int:
+    return guard_chosen()
 
 
 def mmu_found() -> tuple:

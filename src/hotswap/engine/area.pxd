@@ -2,7 +2,6 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from hotswap cimport arch
 
 cdef enum:
-    SWP_USED = 1            # the table's row is taken
     SWP_WRITEOK = 2         # new slots may be taken
     SWP_EMPTYING = 4        # a swapoff is under way
     CLUSTER_SLOTS = 512     # 2 MiB: the largest folio
@@ -52,11 +51,26 @@ cdef struct Active:         # areas that take new slots, best first; under lock
     int count
     int type[32]
 
-cdef Area *areas
+cdef struct Parked:         # an area's tables between the moment it loses them and their end
+    int cluster_count
+    uint8_t *map
+    Cluster *clusters
+    uint32_t *buckets
+
+cdef Area *areas            # the rows
+cdef Area *objects[32]      # what area_at() gives: the row, or the object that was made for this swapon
+cdef Area *made[32]         # that object's memory, or NULL
+cdef arch.word *taken       # rows that are some area's
+cdef Parked parked[32]
 cdef Active active
 
 cdef Area *area_at(int type) noexcept nogil
-cdef int area_take_row() noexcept nogil
+cpdef int area_take_row() noexcept nogil
+cpdef void area_release_row(int type) noexcept nogil
+cpdef bint area_row_taken(int type) noexcept nogil
+cdef Area *area_make(int type) noexcept nogil
+cdef void area_unmake(int type) noexcept nogil
+cdef void area_detach(int type) noexcept nogil
 cdef void area_activate(int type) noexcept nogil
 cdef bint area_deactivate(int type) noexcept nogil
 cdef int areas_by_priority(int *types) noexcept nogil

@@ -1,7 +1,12 @@
 """The table of areas, the list of those that take new slots, and their transfers.
 
 A row is named by its index, the type of an entry. Rows are never freed, only switched off (their tables are), so that a
-stale entry can always be looked up and then be told that its area has gone.
+stale entry can always be looked up and then be told that its area has gone. One guard (``rcu_pointer``) wants an object of
+its own for each swapon instead, which is freed.
+
+An area is reached in one of two ways. ``guard_enter()`` gives it to anybody, until ``guard_exit()``. ``area_at()`` gives it to
+who keeps it on by other means: the swapon that sets it up, the swapoff that empties it, whoever holds a slot of it (no area
+goes off with a slot in use), whoever holds ``active.lock`` and found it on the list.
 
 Lock order: ``active.lock``, then an area's ``lock``, then a frame lock (cache.py). Transfers are made with neither.
 """
@@ -9,41 +14,90 @@ Lock order: ``active.lock``, then an area's ``lock``, then a frame lock (cache.p
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.entry import AREAS
+from cython.cimports.hotswap.engine.guard.contract import guard_inside, guard_new_objects
 from cython.cimports.libc.stdint import uint64_t
 
 areas = cython.cast(cython.pointer(Area), arch.table(AREAS, cython.sizeof(Area)))
+taken = cython.cast(cython.pointer(arch.word), arch.table(AREAS, cython.sizeof(arch.word)))
 
 arch.mutex_init(cython.address(active.lock))
 active.count = 0
 for _row in range(AREAS):
     arch.mutex_init(cython.address(areas[_row].lock))
+    objects[_row] = cython.address(areas[_row])
 
 
 def area_at(type):
+    """For who keeps the area on, see above; all others enter the guard."""
     arch.check(0 <= type and type < AREAS, b"an area's type is below 32")
-    return cython.address(areas[type])
+    return objects[type]
 
 
 def area_take_row():
-    """A row for a new area, marked used; -1 when all 32 are taken."""
+    """A row for a new area, marked taken; -1 when all 32 are."""
     for type in range(AREAS):
-        if arch.cas(cython.address(areas[type].flags), 0, SWP_USED):
+        if arch.cas(cython.address(taken[type]), 0, 1):
             return type
     return -1
+
+
+def area_release_row(type):
+    """The row may be another area's."""
+    arch.store_release(cython.address(taken[type]), 0)
+
+
+def area_row_taken(type):
+    return arch.load(cython.address(taken[type])) != 0
+
+
+def area_make(type):
+    """The object of an area that is about to be set up; NULL when there is no memory for one. The caller took the row."""
+    if guard_new_objects():
+        made[type] = cython.cast(cython.pointer(Area), arch.table(1, cython.sizeof(Area)))
+        if not made[type]:
+            return cython.NULL
+        arch.mutex_init(cython.address(made[type][0].lock))
+        objects[type] = cython.address(made[type][0])
+    return objects[type]
+
+
+def area_unmake(type):
+    """The opposite, of an area that nobody can have any more."""
+    if made[type]:
+        objects[type] = cython.address(areas[type])
+        arch.table_free(made[type], arch.DEBUG)
+        made[type] = cython.NULL
+
+
+def area_detach(type):
+    """Takes an area's tables out of it; whoever did not enter before sees none. Called when nobody is inside."""
+    area = area_at(type)
+    parked[type].map = area.map
+    parked[type].clusters = area.clusters
+    parked[type].cluster_count = area.cluster_count
+    parked[type].buckets = area.buckets
+    area.map = cython.NULL
+    area.clusters = cython.NULL
+    area.cluster_count = 0
+    area.buckets = cython.NULL
+    area.fd = -1
+    area.slots = 0
+    area.usable = 0
+    arch.store(cython.address(area.flags), 0)
 
 
 def area_activate(type):
     """Puts an area among those that take new slots, behind others of its priority. Takes both locks."""
     arch.mutex_lock(cython.address(active.lock))
     place = active.count
-    while place > 0 and areas[active.type[place - 1]].priority < areas[type].priority:
+    while place > 0 and area_at(active.type[place - 1]).priority < area_at(type).priority:
         active.type[place] = active.type[place - 1]
         place -= 1
     active.type[place] = type
     active.count += 1
-    area = cython.address(areas[type])
+    area = area_at(type)
     arch.mutex_lock(cython.address(area.lock))
-    arch.store(cython.address(area.flags), SWP_USED | SWP_WRITEOK)
+    arch.store(cython.address(area.flags), SWP_WRITEOK)
     arch.mutex_unlock(cython.address(area.lock))
     arch.mutex_unlock(cython.address(active.lock))
 
@@ -59,9 +113,9 @@ def area_deactivate(type):
     found: cython.bint = left < active.count
     active.count = left
     if found:
-        area = cython.address(areas[type])
+        area = area_at(type)
         arch.mutex_lock(cython.address(area.lock))
-        arch.store(cython.address(area.flags), SWP_USED | SWP_EMPTYING)
+        arch.store(cython.address(area.flags), SWP_EMPTYING)
         arch.mutex_unlock(cython.address(area.lock))
     arch.mutex_unlock(cython.address(active.lock))
     return found
@@ -80,15 +134,17 @@ def areas_by_priority(types):
 
 def area_rotate(type, pages):
     """Counts what an area took; after a cluster's worth (less for a small area) its equals come first. A turn is that long so
-    that transfers stay large and in a row, and counted in pages so that equals share evenly whatever they are asked for."""
+    that transfers stay large and in a row, and counted in pages so that equals share evenly whatever they are asked for.
+    The caller holds slots of it."""
     arch.mutex_lock(cython.address(active.lock))
-    areas[type].turn += pages
-    if areas[type].turn >= CLUSTER_SLOTS or cython.cast(uint64_t, areas[type].turn) * 16 >= areas[type].usable:
-        areas[type].turn = 0
+    area = area_at(type)
+    area.turn += pages
+    if area.turn >= CLUSTER_SLOTS or cython.cast(uint64_t, area.turn) * 16 >= area.usable:
+        area.turn = 0
         place = 0
         while place < active.count and active.type[place] != type:
             place += 1
-        while place + 1 < active.count and areas[active.type[place + 1]].priority == areas[type].priority:
+        while place + 1 < active.count and area_at(active.type[place + 1]).priority == area.priority:
             active.type[place] = active.type[place + 1]
             active.type[place + 1] = type
             place += 1
@@ -96,7 +152,8 @@ def area_rotate(type, pages):
 
 
 def area_read(area, addresses, count, pages, slot):
-    """May block. Reads ``count`` pieces of ``pages`` pages each from consecutive slots; 0 or an errno. Inside the guard."""
+    """May block. Reads ``count`` pieces of ``pages`` pages each from consecutive slots; 0 or an errno. The caller holds the slots."""
+    arch.check(not guard_inside(), b"no transfer is made inside a section that may not sleep")
     failed = arch.disk_transfer(area.fd, False, addresses, count, pages << 12, slot << 12)
     if failed:
         arch.add(cython.address(area.errors), 1)
@@ -106,7 +163,8 @@ def area_read(area, addresses, count, pages, slot):
 
 
 def area_write(area, addresses, count, pages, slot):
-    """May block. Writes ``count`` pieces of ``pages`` pages each to consecutive slots; 0 or an errno. Inside the guard."""
+    """May block. Writes ``count`` pieces of ``pages`` pages each to consecutive slots; 0 or an errno. The caller holds the slots."""
+    arch.check(not guard_inside(), b"no transfer is made inside a section that may not sleep")
     failed = arch.disk_transfer(area.fd, True, addresses, count, pages << 12, slot << 12)
     if failed:
         arch.add(cython.address(area.errors), 1)

@@ -9,15 +9,19 @@ READY and EMPTY are free (with or without pages in them), BUSY is a thread's own
 the slots carry HAS_CACHE and are not reused. A STANDBY frame is claimed (made BUSY) under ``frame_lock`` by whoever gets
 there first: a fault that wants its bytes or a thread that wants its memory.
 
-Lock order: an area's ``lock``, then ``frame_lock``. Neither is held over a transfer. Each function enters the guard where it
-touches an area.
+Lock order: an area's ``lock``, then ``frame_lock``. Neither is held over a transfer.
+
+What protects an area's index: a section of the guard and in it the area's lock. cache_reserve(), cache_add(), cache_take()
+and cache_remove() enter by themselves, before HAS_CACHE is cleared and until after the last look (R02, R12); the index_*()
+functions are told the area by one who is inside. Frames and their lists are under ``frame_lock``; a frame in the cache
+pins its slots, and so the area, until somebody has claimed it.
 """
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.area import BUCKETS, area_at
+from cython.cimports.hotswap.engine.area import BUCKETS, SWP_WRITEOK, Area
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
-from cython.cimports.hotswap.engine.guard.contract import guard_enter, guard_exit
+from cython.cimports.hotswap.engine.guard.contract import guard
 from cython.cimports.hotswap.engine.mm import (
     FRAME_BUSY,
     FRAME_EMPTY,
@@ -28,7 +32,7 @@ from cython.cimports.hotswap.engine.mm import (
     mm_at,
 )
 from cython.cimports.hotswap.engine.swap_map import cache_flag_clear, cache_flag_set
-from cython.cimports.libc.errno import ENOENT
+from cython.cimports.libc.errno import EBUSY, ENOENT
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 
 
@@ -102,13 +106,19 @@ def frame_put(mm, frame, state):
 
 
 def cache_reserve(mm, entry, slots, frame):
-    """A BUSY frame enters the cache for a transfer of the entry's slots: READING. 0, -EEXIST or -ENOENT."""
+    """A BUSY frame enters the cache for a transfer of the entry's slots: READING. 0, -EEXIST or -ENOENT. -EBUSY: the area is
+    being emptied, and its slots get no new users (R19); looked at under the lock under which swapoff says so.
+
+    Guard and lock: its own; the entry may be a stale one.
+    """
     type = entry_type(entry)
-    if not guard_enter(type):
+    area: cython.pointer(Area) = guard.enter(type)
+    if not area:
         return -ENOENT
-    area = area_at(type)
+    result: cython.int = -EBUSY
     arch.mutex_lock(cython.address(area.lock))
-    result = cache_flag_set(area, entry_offset(entry), slots)
+    if arch.load(cython.address(area.flags)) & SWP_WRITEOK:
+        result = cache_flag_set(area, entry_offset(entry), slots)
     if result == 0:
         mm.frames[frame].entry = entry
         mm.frames[frame].slots = slots
@@ -118,22 +128,22 @@ def cache_reserve(mm, entry, slots, frame):
         mm.frames[frame].state = FRAME_READING
         arch.mutex_unlock(cython.address(mm.frame_lock))
     arch.mutex_unlock(cython.address(area.lock))
-    guard_exit(type)
+    guard.exit(type)
     return result
 
 
 def cache_add(mm, entry, slots, frame):
     """A BUSY frame with the bytes that were just written to slots which carry HAS_CACHE since they were taken: STANDBY."""
     type = entry_type(entry)
-    arch.check(guard_enter(type), b"slots that are taken keep their area on")
-    area = area_at(type)
+    area: cython.pointer(Area) = guard.enter(type)
+    arch.check(area != cython.NULL, b"slots that are taken keep their area on")
     arch.mutex_lock(cython.address(area.lock))
     mm.frames[frame].entry = entry
     mm.frames[frame].slots = slots
     mm.frames[frame].ahead = False
     index_add(area, mm, frame)
     arch.mutex_unlock(cython.address(area.lock))
-    guard_exit(type)
+    guard.exit(type)
     cache_settle(mm, frame, True)
 
 
@@ -166,9 +176,9 @@ def cache_take(mm, entry):
     The caller's entry keeps the slots, so the frame's bytes are the ones it wants.
     """
     type = entry_type(entry)
-    if not guard_enter(type):
+    area: cython.pointer(Area) = guard.enter(type)
+    if not area:
         return CACHE_MISS
-    area = area_at(type)
     result: cython.int = CACHE_MISS
     arch.mutex_lock(cython.address(area.lock))
     handle = index_find(area, entry)
@@ -183,7 +193,7 @@ def cache_take(mm, entry):
             index_remove(area, mm, frame)
             cache_flag_clear(area, entry_offset(entry), mm.frames[frame].slots)
     arch.mutex_unlock(cython.address(area.lock))
-    guard_exit(type)
+    guard.exit(type)
     return result
 
 
@@ -218,13 +228,13 @@ def cache_remove(mm, frame):
     """A claimed frame leaves the index and its slots lose HAS_CACHE; the guard is entered before they may become free."""
     entry = mm.frames[frame].entry
     type = entry_type(entry)
-    arch.check(guard_enter(type), b"HAS_CACHE keeps its area on")
-    area = area_at(type)
+    area: cython.pointer(Area) = guard.enter(type)
+    arch.check(area != cython.NULL, b"HAS_CACHE keeps its area on")
     arch.mutex_lock(cython.address(area.lock))
     index_remove(area, mm, frame)
     cache_flag_clear(area, entry_offset(entry), mm.frames[frame].slots)
     arch.mutex_unlock(cython.address(area.lock))
-    guard_exit(type)
+    guard.exit(type)
 
 
 def bucket_of(entry):

@@ -6,7 +6,8 @@ neither, from a gap in any cluster at all. An order whose clusters are less than
 so small folios never hold more than twice the clusters they need, and large ones that were promised room find it
 (hotswap.commit counts on that). Whoever evicts asks for room for many folios at once and gets them in a row.
 
-The caller holds the area's lock throughout and is inside the guard (or is swapon, before anybody else can see the area).
+Every function: the caller holds the area's lock and is inside the guard from before it found the area until after the call (or
+is swapon, before anybody else can see the area). The lock keeps other users out, only the guard keeps the clusters there.
 """
 
 import cython

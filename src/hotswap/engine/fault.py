@@ -4,8 +4,8 @@
 
 - never touched: ``first_touch`` maps zeros;
 - all words were equal: ``fill_in`` makes them again;
-- swapped out: ``swap_in`` charges the limit, looks in the swap cache, else reads the slots (``read_entry``, inside the
-  guard), maps and asks for more ahead;
+- swapped out: ``swap_in`` charges the limit, looks in the swap cache, else reads the slots (``read_entry``), maps and asks
+  for more ahead;
 - in and clean, and written: ``write_clean`` lifts the protection;
 - otherwise somebody else was faster: wake.
 
@@ -23,7 +23,6 @@ from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import area_at, area_read
 from cython.cimports.hotswap.engine.cache import CACHE_BUSY, cache_forget, cache_take, frame_address, frame_put, frame_wait
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
-from cython.cimports.hotswap.engine.guard.contract import guard_enter, guard_exit
 from cython.cimports.hotswap.engine.lru import lru_insert, was_hot
 from cython.cimports.hotswap.engine.mm import (
     ACTIVATIONS,
@@ -229,11 +228,8 @@ def read_entry(mm, entry, order, page):
     address = cython.declare(uint64_t[1])
     address[0] = frame_address(mm, frame)
     for _attempt in range(2):
-        # The entry's count keeps its slots, and so its area: entering cannot fail, and does not depend on that either.
-        if not guard_enter(type):
-            break
+        # The entry is locked, so its count stays, keeps its slots, and so its area: no guard is needed, and none held (decision 7).
         failed = area_read(area_at(type), address, 1, cython.cast(uint64_t, 1) << order, entry_offset(entry))
-        guard_exit(type)
         if not failed:
             arch.add(cython.address(mm.counter[PAGES_IN]), 1 << order)
             return frame

@@ -11,6 +11,7 @@ import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_sweep, frames_setup
 from cython.cimports.hotswap.engine.fault import fault_main, release_entry
+from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.lru import EMPTY_LIST, lru_remove
 from cython.cimports.hotswap.engine.mm import (
     AHEADERS,
@@ -212,9 +213,12 @@ def mm_destroy(index):
     if busy:
         return -EBUSY
     stop_threads(mm)
-    # Threads are gone and no entry is left; frames on standby are given back so that no slot stays taken.
-    mmlist_remove(mm)
+    # Threads are gone and no entry is left; frames on standby are given back so that no slot stays taken. Under the mmap lock and
+    # before the mm is gone: a swapoff that walks the mmlist to see its users off has to find this one (R15).
+    arch.write_lock(cython.address(mm.mmap_lock))
     cache_sweep(mm, EVERY_AREA)
+    arch.write_unlock(cython.address(mm.mmap_lock))
+    mmlist_remove(mm)
     tear_down(mm)
     arch.store_release(cython.address(rows[index]), 0)
     return 0
@@ -286,7 +290,10 @@ def mm_limit(index, limit):
     before = arch.swap(cython.address(mm.budget), limit - staging)
     barren: cython.int = 0
     while arch.load(cython.address(mm.resident)) > arch.load(cython.address(mm.budget)):
-        if shrink(mm, arch.load(cython.address(mm.resident)) - arch.load(cython.address(mm.budget)), barren > 0):
+        used: cython.bint = guard_use_mm(index)
+        freed = shrink(mm, arch.load(cython.address(mm.resident)) - arch.load(cython.address(mm.budget)), barren > 0)
+        guard_unuse_mm(index, used)
+        if freed:
             barren = 0
             continue
         barren += 1

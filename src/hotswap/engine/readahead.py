@@ -5,17 +5,17 @@ reader's window while it goes on, and asks a thread of the space to read. ``read
 neighbours too, in large transfers, into frames of the cache; nothing is mapped, nobody's entry is locked. A fault then
 finds its folio there (fault.py, which maps small ones behind it in the same go).
 
-A slot is taken into the cache inside the guard and only while somebody refers to it, so what is read stays true; on an area
-that is being emptied nothing is read ahead (seed 001, races R01 and R19). Streams are hints: their words are read and
+A slot is taken into the cache inside the guard and only while somebody refers to it, so what is read stays true, and the slot
+keeps its area on over the transfer; on an area that is being emptied nothing is read ahead (seed 001, races R01 and R19). Streams are hints: their words are read and
 written without a lock, a wrong one costs a read.
 """
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.area import SWP_WRITEOK, area_at, area_read
+from cython.cimports.hotswap.engine.area import area_at, area_read
 from cython.cimports.hotswap.engine.cache import cache_forget, cache_reserve, cache_settle, frame_address, frame_put, frame_take
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
-from cython.cimports.hotswap.engine.guard.contract import guard_enter, guard_exit
+from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.mm import (
     AHEAD_PAGES,
     FRAME_READY,
@@ -30,6 +30,7 @@ from cython.cimports.hotswap.engine.mm import (
     pte_entry,
 )
 from cython.cimports.hotswap.engine.swap_map import swap_count
+from cython.cimports.libc.errno import EBUSY
 from cython.cimports.libc.stdint import uint64_t
 
 
@@ -110,6 +111,7 @@ def read_window(mm, page, folios):
     left: uint64_t = (mm.vmas[number].start + mm.vmas[number].pages - page) >> order
     arch.read_unlock(cython.address(mm.mmap_lock))
     # From here on the array may go: entries are then empty, and slots that were taken stay ours until they are let go.
+    used: cython.bint = guard_use_mm(mm.index)
     if cython.cast(uint64_t, folios) > left:
         folios = cython.cast(cython.int, left)
     frames = cython.declare(cython.int[AHEAD_READ])
@@ -128,14 +130,12 @@ def read_window(mm, page, folios):
         type = entry_type(entry)
         got = take_slots(mm, entry, order, run, frames)
         if got < 0:
-            return
+            break
         if got:
             for k in range(got):
                 addresses[k] = frame_address(mm, frames[k])
-            failed: cython.int = -1
-            if guard_enter(type):  # HAS_CACHE keeps the area on; the guard says so to whoever reads this
-                failed = area_read(area_at(type), addresses, got, cython.cast(uint64_t, 1) << order, entry_offset(entry))
-                guard_exit(type)
+            # Slots with HAS_CACHE keep their area on.
+            failed = area_read(area_at(type), addresses, got, cython.cast(uint64_t, 1) << order, entry_offset(entry))
             if not failed:
                 arch.add(cython.address(mm.counter[PAGES_IN]), got << order)
                 arch.add(cython.address(mm.counter[AHEAD_PAGES]), got << order)
@@ -148,6 +148,7 @@ def read_window(mm, page, folios):
         run = got if got else 1  # none: the first is in the cache already, or was just freed
         page += cython.cast(uint64_t, run) << order
         folios -= run
+    guard_unuse_mm(mm.index, used)
 
 
 def gather(mm, page, order, folios, span):
@@ -170,16 +171,14 @@ def gather(mm, page, order, folios, span):
 def take_slots(mm, entry, order, folios, frames):
     """Takes the slots of up to ``folios`` folios into the cache, each with a frame; how many in a row, -1 to stop altogether."""
     got: cython.int = 0
-    type = entry_type(entry)
-    if not arch.load(cython.address(area_at(type).flags)) & SWP_WRITEOK:
-        return -1  # being emptied: its slots get no new users
     while got < folios:
         frame = frame_take(mm, False)
         if frame == NO_FRAME:
             return got if got else -1
-        if cache_reserve(mm, entry + (cython.cast(uint64_t, got) << order), 1 << order, frame):
+        failed = cache_reserve(mm, entry + (cython.cast(uint64_t, got) << order), 1 << order, frame)
+        if failed:
             frame_put(mm, frame, FRAME_READY)
-            break
+            return -1 if failed == -EBUSY and not got else got
         frames[got] = frame
         got += 1
     return got

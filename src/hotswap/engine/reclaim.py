@@ -18,7 +18,7 @@ from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import area_at, area_rotate, area_write, areas_by_priority
 from cython.cimports.hotswap.engine.cache import cache_add, frame_address, frame_put, frame_take
 from cython.cimports.hotswap.engine.entry import AREAS, make_entry
-from cython.cimports.hotswap.engine.guard.contract import guard_enter, guard_exit
+from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.lru import EMPTY_LIST, age, lru_insert, lru_link, lru_unlink
 from cython.cimports.hotswap.engine.mm import (
     DIRECT_RECLAIMS,
@@ -104,14 +104,18 @@ def reclaim_main(index):
         seen = arch.event_read(cython.address(mm.pressure))
         resident = arch.load(cython.address(mm.resident))
         budget = arch.load(cython.address(mm.budget))
-        if resident + 2 * low_mark(mm) > budget and shrink(mm, BATCH_PAGES, False):
-            continue
+        if resident + 2 * low_mark(mm) > budget:
+            used: cython.bint = guard_use_mm(index)
+            freed = shrink(mm, BATCH_PAGES, False)
+            guard_unuse_mm(index, used)
+            if freed:
+                continue
         arch.event_wait(cython.address(mm.pressure), seen, 100000)
 
 
 def shrink(mm, want, urgent):
     """May block. One round: takes out at least ``want`` pages if it can; how many left. Any number may run at a time.
-    ``urgent``: the round before freed nothing."""
+    ``urgent``: the round before freed nothing. The caller holds the mmap lock, or uses the mm (guard contract)."""
     victims = cython.declare(Victim[BATCH])
     count = isolate(mm, victims, want if want < BATCH_PAGES else BATCH_PAGES, urgent)
     if count == 0:
@@ -293,10 +297,8 @@ def write_run(mm, victims, count):
         offset: uint64_t = taken >> 16
         for number in range(got):
             addresses[number] = frame_address(mm, victims[number].frame)
-        # The slots that were just taken keep the area on; the guard says so to whoever reads this.
-        arch.check(guard_enter(type), b"slots that are taken keep their area on")
+        # The slots that were just taken keep their area on.
         failed = area_write(area_at(type), addresses, got, cython.cast(uint64_t, 1) << order, offset)
-        guard_exit(type)
         if failed:
             arch.log_area(
                 b"hotswap: area %s: writing at slot %llu failed with errno %llu; trying the next area",

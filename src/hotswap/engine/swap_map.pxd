@@ -1,5 +1,5 @@
 from libc.stdint cimport uint32_t, uint64_t
-from hotswap.engine.area cimport Area
+from hotswap.engine.area cimport Area, Parked
 
 cdef enum:
     SWAP_MAP_MAX = 0x3e         # the highest count a byte holds by itself
@@ -9,7 +9,7 @@ cdef enum:
     CONTINUATION = 0x20         # what moves there at a time
 
 cdef int map_setup(Area *area) noexcept nogil
-cdef void map_free(Area *area, bint poison) noexcept nogil
+cdef void map_free(Parked *tables, bint poison) noexcept nogil
 cpdef bint swap_map_mark_bad(int type, uint64_t offset) noexcept nogil
 cpdef uint64_t swap_alloc(int type, int order, int want) noexcept nogil
 cpdef int swap_duplicate(uint64_t entry, int slots) noexcept nogil

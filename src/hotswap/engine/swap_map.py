@@ -4,32 +4,35 @@ A byte a slot: a count up to 62, 63 for a bad slot, and two flags. A slot is fre
 goes on in a table of the slot's cluster ("continuation"), which swap_duplicate() asks for with -ENOMEM and
 add_swap_count_continuation() provides, since making it may block and a count is raised under locks (seed 000, R07).
 
-Every public function enters the guard by itself, checks bounds inside (R04) and takes the area's lock; counts are given for
-the ``slots`` slots of a folio, of which the entry names the first. Errors are negative errnos.
+Counts are given for the ``slots`` slots of a folio, of which the entry names the first. Errors are negative errnos.
 
-- The guard is entered before a count falls (R12): the last drop may be what swapoff waits for, and the map is still read
-  after it.
+What protects what is looked at (the audit that seed 002 asked for; swapoff ends as soon as no slot is in use, whoever is about,
+R13, so nothing else does):
+
+- The map, its clusters and the bounds: a section of the guard, from before the first look to after the last. Every public
+  function enters by itself and checks bounds inside (R04). Those that are not public are told the area by one who is inside.
+- Counts and flags against other users: the area's lock.
+- A count falls inside a section (R12): the last drop may be what swapoff waits for, and the map is still read after it.
 - WRITEOK is looked at under the lock under which swapoff clears it.
 """
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.area import CLUSTER_SLOTS, SWP_WRITEOK, Cluster, area_at
+from cython.cimports.hotswap.engine.area import CLUSTER_SLOTS, SWP_WRITEOK, Area, Cluster, area_at
 from cython.cimports.hotswap.engine.cluster import Run, cluster_mark, cluster_put, cluster_take
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
-from cython.cimports.hotswap.engine.guard.contract import guard_enter, guard_exit
+from cython.cimports.hotswap.engine.guard.contract import guard
 from cython.cimports.libc.errno import EEXIST, EINVAL, ENOENT, ENOMEM
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 
 
 def map_setup(area):
-    """Makes map and clusters for ``area.slots`` slots; -ENOMEM leaves nothing. Nobody else sees the area yet."""
+    """Makes map and clusters for ``area.slots`` slots; after -ENOMEM the caller frees what there is. Nobody sees the area yet."""
     area.cluster_count = cython.cast(cython.int, (area.slots + CLUSTER_SLOTS - 1) // CLUSTER_SLOTS)
     mapped: uint64_t = cython.cast(uint64_t, area.cluster_count) * CLUSTER_SLOTS
     area.map = cython.cast(cython.pointer(uint8_t), arch.table(mapped, cython.sizeof(uint8_t)))
     area.clusters = cython.cast(cython.pointer(Cluster), arch.table(area.cluster_count, cython.sizeof(Cluster)))
     if not area.map or not area.clusters:
-        map_free(area, False)
         return -ENOMEM
     area.map[0] = SWAP_MAP_BAD  # the header
     offset = area.slots
@@ -41,19 +44,19 @@ def map_setup(area):
     return 0
 
 
-def map_free(area, poison):
-    """Swapoff's last step, after the guard was retired."""
-    if area.clusters:
-        for number in range(area.cluster_count):
-            arch.table_free(area.clusters[number].extra, poison)
-    arch.table_free(area.clusters, poison)
-    arch.table_free(area.map, poison)
-    area.clusters = cython.NULL
-    area.map = cython.NULL
+def map_free(tables, poison):
+    """Swapoff's last step, after the guard was retired: what was taken out of the area."""
+    if tables.clusters:
+        for number in range(tables.cluster_count):
+            arch.table_free(tables.clusters[number].extra, poison)
+    arch.table_free(tables.clusters, poison)
+    arch.table_free(tables.map, poison)
+    tables.clusters = cython.NULL
+    tables.map = cython.NULL
 
 
 def swap_map_mark_bad(type, offset):
-    """Before publish: a block that the header calls bad. False when it is out of bounds or bad already."""
+    """A block that the header calls bad. False when it is out of bounds or bad already. Before publish: nobody else sees it."""
     area = area_at(type)
     if offset == 0 or offset >= area.slots or area.map[offset] != 0:
         return False
@@ -63,6 +66,7 @@ def swap_map_mark_bad(type, offset):
 
 
 def in_bounds(area, offset, slots):
+    """Caller: inside the guard. An entry may be older than the area (R04)."""
     return offset > 0 and offset + slots <= area.slots
 
 
@@ -75,9 +79,9 @@ def swap_alloc(type, order, want):
     Offset of the first << 16 | how many; 0 when the area has no room of that size, is being emptied, or is gone.
     """
     taken: uint64_t = 0
-    if not guard_enter(type):
+    area: cython.pointer(Area) = guard.enter(type)
+    if not area:
         return 0
-    area = area_at(type)
     run = cython.declare(Run)
     arch.mutex_lock(cython.address(area.lock))
     if (
@@ -92,18 +96,18 @@ def swap_alloc(type, order, want):
         arch.add(cython.address(area.inuse), run.count << order)
         taken = run.offset << 16 | run.count
     arch.mutex_unlock(cython.address(area.lock))
-    guard_exit(type)
+    guard.exit(type)
     return taken
 
 
 def swap_duplicate(entry, slots):
-    """One more reference to each slot. -ENOENT: gone or free; -ENOMEM: a continuation is needed first."""
+    """One more reference to each slot. -ENOENT: gone or free; -ENOMEM: a continuation is needed first. Guard and lock: its own."""
     type = entry_type(entry)
     offset = entry_offset(entry)
     result = -ENOENT
-    if not guard_enter(type):
+    area: cython.pointer(Area) = guard.enter(type)
+    if not area:
         return result
-    area = area_at(type)
     arch.mutex_lock(cython.address(area.lock))
     if in_bounds(area, offset, slots):
         result = 0
@@ -122,7 +126,7 @@ def swap_duplicate(entry, slots):
                     area.map[offset + k] = (area.map[offset + k] - CONTINUATION) | COUNT_CONTINUED
                 area.map[offset + k] += 1
     arch.mutex_unlock(cython.address(area.lock))
-    guard_exit(type)
+    guard.exit(type)
     return result
 
 
@@ -131,11 +135,11 @@ def add_swap_count_continuation(entry, slots):
     type = entry_type(entry)
     offset = entry_offset(entry)
     table = cython.cast(cython.pointer(uint32_t), arch.table(CLUSTER_SLOTS, cython.sizeof(uint32_t)))
-    if not guard_enter(type):
+    area: cython.pointer(Area) = guard.enter(type)
+    if not area:
         arch.table_free(table, False)
         return 0
     result = 0
-    area = area_at(type)
     arch.mutex_lock(cython.address(area.lock))
     if in_bounds(area, offset, slots) and not area.clusters[offset // CLUSTER_SLOTS].extra:
         if table:
@@ -144,31 +148,34 @@ def add_swap_count_continuation(entry, slots):
         else:
             result = -ENOMEM
     arch.mutex_unlock(cython.address(area.lock))
-    guard_exit(type)
+    guard.exit(type)
     arch.table_free(table, False)
     return result
 
 
 def swap_free(entry, slots):
-    """One reference less to each slot; a slot without any is free, unless the swap cache has it. 1 when the cache still does."""
+    """One reference less to each slot; a slot without any is free, unless the swap cache has it. 1 when the cache still does.
+
+    The reference keeps the area on until it is dropped, the guard from then to the end of the look at the map (R12).
+    """
     type = entry_type(entry)
     offset = entry_offset(entry)
-    if not guard_enter(type):
+    area: cython.pointer(Area) = guard.enter(type)
+    if not area:
         arch.check(False, b"a reference keeps its area: swap_free() on an area that is off")
         return -EINVAL
-    area = area_at(type)
     arch.mutex_lock(cython.address(area.lock))
     arch.check(in_bounds(area, offset, slots), b"an entry that is freed is in bounds")
     for k in range(slots):
         drop_one(area, offset + k)
     cached: cython.bint = area.map[offset] == SWAP_HAS_CACHE
     arch.mutex_unlock(cython.address(area.lock))
-    guard_exit(type)
+    guard.exit(type)
     return 1 if cached else 0
 
 
 def drop_one(area, offset):
-    """A count falls by one, borrowing from the continuation; under the lock."""
+    """A count falls by one, borrowing from the continuation. Caller: inside the guard, the area's lock."""
     value: cython.int = area.map[offset]
     low = value & SWAP_MAP_BAD
     arch.check(low != SWAP_MAP_BAD, b"a bad slot is never freed")
@@ -185,50 +192,53 @@ def drop_one(area, offset):
 
 
 def slot_release(area, offset):
+    """A slot is free. Caller: inside the guard, the area's lock; it may have been the last in use, so swapoff may go on now."""
     cluster_put(area, offset)
     arch.add(cython.address(area.inuse), -1)
 
 
 def swap_count(entry):
-    """References to the entry's slot, without the cache's; 0 when the area is gone."""
+    """References to the entry's slot, without the cache's; 0 when the area is gone. Guard and lock: its own (R06)."""
     type = entry_type(entry)
     offset = entry_offset(entry)
     count: cython.long = 0
-    if not guard_enter(type):
+    area: cython.pointer(Area) = guard.enter(type)
+    if not area:
         return 0
-    area = area_at(type)
     arch.mutex_lock(cython.address(area.lock))
     if in_bounds(area, offset, 1) and area.map[offset] & SWAP_MAP_BAD != SWAP_MAP_BAD:
         count = area.map[offset] & SWAP_MAP_BAD
         if area.map[offset] & COUNT_CONTINUED:
             count += area.clusters[offset // CLUSTER_SLOTS].extra[offset % CLUSTER_SLOTS]
     arch.mutex_unlock(cython.address(area.lock))
-    guard_exit(type)
+    guard.exit(type)
     return count
 
 
 def swap_has_cache(entry):
+    """Does the swap cache own the entry's slot? Guard and lock: its own. A hint, unless the caller is the one who owns it."""
     type = entry_type(entry)
-    if not guard_enter(type):
+    area: cython.pointer(Area) = guard.enter(type)
+    if not area:
         return False
-    area = area_at(type)
     arch.mutex_lock(cython.address(area.lock))
     cached: cython.bint = in_bounds(area, entry_offset(entry), 1) and area.map[entry_offset(entry)] & SWAP_HAS_CACHE != 0
     arch.mutex_unlock(cython.address(area.lock))
-    guard_exit(type)
+    guard.exit(type)
     return cached
 
 
 def swapcache_prepare(entry, slots):
-    """The swap cache takes the slots too. -EEXIST: it has one; -ENOENT: nobody refers to them any more, or the area is gone."""
+    """The swap cache takes the slots too. -EEXIST: it has one; -ENOENT: nobody refers to them any more, or the area is gone.
+    Guard and lock: its own; the entry may be a stale one."""
     type = entry_type(entry)
-    if not guard_enter(type):
+    area: cython.pointer(Area) = guard.enter(type)
+    if not area:
         return -ENOENT
-    area = area_at(type)
     arch.mutex_lock(cython.address(area.lock))
     result = cache_flag_set(area, entry_offset(entry), slots)
     arch.mutex_unlock(cython.address(area.lock))
-    guard_exit(type)
+    guard.exit(type)
     return result
 
 
@@ -248,16 +258,16 @@ def cache_flag_set(area, offset, slots):
 
 
 def swapcache_free(entry, slots):
-    """The swap cache lets go; slots that nobody refers to are free then."""
+    """The swap cache lets go; slots that nobody refers to are free then. HAS_CACHE keeps the area on until then, the guard after."""
     type = entry_type(entry)
-    if not guard_enter(type):
+    area: cython.pointer(Area) = guard.enter(type)
+    if not area:
         arch.check(False, b"HAS_CACHE keeps its area: swapcache_free() on an area that is off")
         return -EINVAL
-    area = area_at(type)
     arch.mutex_lock(cython.address(area.lock))
     cache_flag_clear(area, entry_offset(entry), slots)
     arch.mutex_unlock(cython.address(area.lock))
-    guard_exit(type)
+    guard.exit(type)
     return 0
 
 
@@ -271,5 +281,5 @@ def cache_flag_clear(area, offset, slots):
 
 
 def swap_inuse(type):
-    """Slots of an area with a count or in the cache."""
+    """Slots of an area with a count or in the cache. For the area's own swapoff, which nothing has to protect from itself."""
     return arch.load(cython.address(area_at(type).inuse))

@@ -60,6 +60,7 @@ cpdef void swapoff_cancel(int type) noexcept nogil
 cpdef uint64_t swapoff_progress(int type, int what) noexcept nogil
 cdef void swapoff_main(int type) noexcept nogil
 cdef uint64_t empty_everyone(Emptying *job) noexcept nogil
+cdef void sweep(Emptying *job, int index) noexcept nogil
 cdef void empty_mm(Emptying *job, Mm *mm) noexcept nogil
 cdef uint64_t collect(Emptying *job, Mm *mm, uint64_t start) noexcept nogil
 cdef void sort_found(Found *found, int count) noexcept nogil

@@ -13,7 +13,8 @@ It ends when no slot is in use, however that came about (R13): nothing but the g
 and retiring it waits for them. Nothing new can refer to the area: slots are handed out under the lock under which WRITEOK
 was cleared, readahead looks at it, and a second swapoff writes only to areas that are active (R24).
 
-Lock order: an mm is held, then its mmap lock while looking, then entries (tried). The guard is entered for each transfer.
+Lock order: an mm is held, then its mmap lock while looking, then entries (tried). No guard is held over a transfer: the slots
+that are read or written are in use until this thread lets go of them, and keep their area on.
 """
 
 import cython
@@ -23,6 +24,7 @@ from cython.cimports.hotswap.engine.area import (
     area_activate,
     area_at,
     area_deactivate,
+    area_detach,
     area_read,
     area_rotate,
     area_write,
@@ -31,7 +33,7 @@ from cython.cimports.hotswap.engine.area import (
 from cython.cimports.hotswap.engine.cache import cache_sweep
 from cython.cimports.hotswap.engine.entry import AREAS, entry_offset, entry_type, make_entry
 from cython.cimports.hotswap.engine.fault import release_entry
-from cython.cimports.hotswap.engine.guard.contract import guard_enter, guard_exit, guard_retire
+from cython.cimports.hotswap.engine.guard.contract import guard_retire, guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.lru import lru_insert
 from cython.cimports.hotswap.engine.mm import (
     MM_NIL,
@@ -96,7 +98,7 @@ def swapoff_main(type):
         area_activate(type)
         arch.store_release(cython.address(job.state), OFF_FAILED)
     else:
-        guard_retire(type)
+        guard_retire(type, area_detach)
         area_free_tables(type)
         arch.store_release(cython.address(job.state), OFF_DONE)
     arch.event_wake(cython.address(job.changed))
@@ -139,11 +141,18 @@ def empty_everyone(job):
     index = mmlist_hold_next(MM_NIL)
     while index != NIL:
         mm = mm_at(index)
-        cache_sweep(mm, job.type)
+        sweep(job, index)
         empty_mm(job, mm)
-        cache_sweep(mm, job.type)
+        sweep(job, index)
         index = mmlist_hold_next(index)
     return arch.load(cython.address(job.moved)) + arch.load(cython.address(job.loaded)) - before
+
+
+def sweep(job, index):
+    """Frames on standby let go of the area's slots."""
+    used: cython.bint = guard_use_mm(index)
+    cache_sweep(mm_at(index), job.type)
+    guard_unuse_mm(index, used)
 
 
 def empty_mm(job, mm):
@@ -235,11 +244,13 @@ def empty_main(type):
             break
         if end > job.found_count:
             end = job.found_count
+        used: cython.bint = guard_use_mm(mm.index)  # before any entry is locked
         while place < end and not arch.load(cython.address(job.failed)):
             lock_run(job, mm, place, end, cython.address(run))
             place = run.next
             if run.count:
                 empty_run(job, mm, cython.address(run), bounce)
+        guard_unuse_mm(mm.index, used)
 
 
 def lock_run(job, mm, start, end, run):
@@ -296,12 +307,9 @@ def lock_found(job, mm, found, run):
 
 def empty_run(job, mm, run, bounce):
     """May block. Reads a run in one transfer and puts it elsewhere; every entry is unlocked at the end, whatever happened."""
-    failed: cython.int = EIO
     buffer = cython.declare(uint64_t[1])
     buffer[0] = bounce
-    if guard_enter(job.type):
-        failed = area_read(area_at(job.type), buffer, 1, cython.cast(uint64_t, run.count) << run.order, run.offset)
-        guard_exit(job.type)
+    failed = area_read(area_at(job.type), buffer, 1, cython.cast(uint64_t, run.count) << run.order, run.offset)
     done: cython.int = 0
     if failed:
         fail(job, EIO, unreadable(job, run, buffer))
@@ -322,11 +330,8 @@ def unreadable(job, run, buffer):
     """May block. Which folio of a run it was that could not be read: its first slot."""
     for number in range(run.count):
         slot = run.offset + (cython.cast(uint64_t, number) << run.order)
-        if guard_enter(job.type):
-            failed = area_read(area_at(job.type), buffer, 1, cython.cast(uint64_t, 1) << run.order, slot)
-            guard_exit(job.type)
-            if failed:
-                return slot
+        if area_read(area_at(job.type), buffer, 1, cython.cast(uint64_t, 1) << run.order, slot):
+            return slot
     return run.offset
 
 
@@ -342,11 +347,7 @@ def move_elsewhere(job, mm, run, done, bounce):
         got = cython.cast(cython.int, taken & 0xFFFF)
         offset: uint64_t = taken >> 16
         source[0] = bounce + (cython.cast(uint64_t, done) << (12 + run.order))
-        failed: cython.int = EIO
-        if guard_enter(type):
-            failed = area_write(area_at(type), source, 1, cython.cast(uint64_t, got) << run.order, offset)
-            guard_exit(type)
-        if failed:
+        if area_write(area_at(type), source, 1, cython.cast(uint64_t, got) << run.order, offset):
             swapcache_free(make_entry(type, offset), got << run.order)
             swap_free(make_entry(type, offset), got << run.order)
             continue

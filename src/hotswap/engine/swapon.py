@@ -6,13 +6,31 @@ taken. Whoever waits for room is told.
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.area import BUCKETS, NIL, SWP_USED, area_activate, area_at, area_take_row
+from cython.cimports.hotswap.engine.area import (
+    BUCKETS,
+    NIL,
+    area_activate,
+    area_at,
+    area_detach,
+    area_make,
+    area_release_row,
+    area_take_row,
+    area_unmake,
+    parked,
+)
 from cython.cimports.hotswap.engine.cluster import clusters_setup
 from cython.cimports.hotswap.engine.guard.contract import guard_publish
 from cython.cimports.hotswap.engine.mm import MM_NIL, mm_at, mmlist_hold_next
 from cython.cimports.hotswap.engine.swap_map import map_free, map_setup
 from cython.cimports.libc.errno import ENOMEM, EPERM
 from cython.cimports.libc.stdint import uint32_t
+
+freeing.poison = arch.DEBUG
+
+
+def poison_freed(always):
+    """For tests, which want it in every build."""
+    freeing.poison = always or arch.DEBUG
 
 
 def area_label(type, name):
@@ -28,7 +46,10 @@ def area_setup(fd, slots, priority):
     type = area_take_row()
     if type < 0:
         return -EPERM
-    area = area_at(type)
+    area = area_make(type)
+    if not area:
+        area_release_row(type)
+        return -ENOMEM
     area.fd = fd
     area.slots = slots
     area.priority = priority
@@ -36,10 +57,8 @@ def area_setup(fd, slots, priority):
     area.turn = 0
     area.generation += 1
     area.buckets = cython.cast(cython.pointer(uint32_t), arch.table(BUCKETS, cython.sizeof(uint32_t)))
-    if not area.buckets or map_setup(area):
-        arch.table_free(area.buckets, False)
-        area.buckets = cython.NULL
-        arch.store_release(cython.address(area.flags), 0)
+    if map_setup(area) or not area.buckets:
+        area_teardown(type)
         return -ENOMEM
     arch.store(cython.address(area.pages_in), 0)
     arch.store(cython.address(area.pages_out), 0)
@@ -50,8 +69,7 @@ def area_setup(fd, slots, priority):
 def area_publish(type):
     """From here on it is used."""
     clusters_setup(area_at(type))
-    guard_publish(type)
-    area_activate(type)
+    guard_publish(type, area_activate)
     index = mmlist_hold_next(MM_NIL)
     while index != NIL:
         mm = mm_at(index)
@@ -63,23 +81,15 @@ def area_publish(type):
 
 def area_teardown(type):
     """A swapon given up before publish, or an area that nobody can enter any more: frees tables and row."""
+    if area_at(type).cluster_count:
+        area_detach(type)
     area_free_tables(type)
     area_release_row(type)
 
 
 def area_free_tables(type):
-    """Swapoff's end: nobody is inside and nobody can come. The row stays, so that its outcome can be asked for."""
-    area = area_at(type)
-    poison: cython.bint = arch.DEBUG
-    map_free(area, poison)
-    arch.table_free(area.buckets, poison)
-    area.buckets = cython.NULL
-    area.fd = -1
-    area.slots = 0
-    area.usable = 0
-    arch.store(cython.address(area.flags), SWP_USED)
-
-
-def area_release_row(type):
-    """The row may be another area's."""
-    arch.store_release(cython.address(area_at(type).flags), 0)
+    """The end of an area that was detached. The row stays, so that a swapoff's outcome can be asked for."""
+    map_free(cython.address(parked[type]), freeing.poison)
+    arch.table_free(parked[type].buckets, freeing.poison)
+    parked[type].buckets = cython.NULL
+    area_unmake(type)

@@ -1,8 +1,8 @@
 """The compiled engine, called from Python as C calls it: for tests that run one suite on both lives of the engine.
 
 Every function that a .pxd declares is exported by its extension, ``cdef`` ones too. Called this way the interpreter's lock is
-let go first, so one thread may wait inside (``guard_retire``) for what another does. Types come from the .pxd; pointers are
-numbers. ``Compiled().swap_map.swap_alloc(…)`` looks like the same on a twin.
+let go first, so one thread may wait inside (``guard_retire``) for what another does. Types come from the .pxd; pointers, to
+functions too, are numbers or None (``address()`` gives a function's). ``Compiled().swap_map.swap_alloc(…)`` looks like the same on a twin.
 """
 
 import ctypes
@@ -64,13 +64,13 @@ class CompiledModule:
 
     def function(self, name: str):
         declared = self.found.functions[name]
-        arguments = [_ctype(kind) for _, kind in declared.arguments]
+        arguments = [self.ctype(kind) for _, kind in declared.arguments]
         more = [ctypes.c_int] if declared.public else []  # Cython's own: skip the look-up of an override
         capsule = self.module.__pyx_capi__[name]
         signature = _name_of(capsule)  # as it was compiled: "int (int, int __pyx_skip_dispatch)"
         if len(signature.partition(b"(")[2].replace(b"void)", b"").split(b",")) != max(1, len(arguments) + len(more)):
             raise NotCompiled(f"{self.__file__} has {name} as {signature.decode()}, the .pxd says otherwise: build again")
-        call = ctypes.CFUNCTYPE(_ctype(declared.returns), *arguments, *more)(_pointer_of(capsule, signature))
+        call = ctypes.CFUNCTYPE(self.ctype(declared.returns), *arguments, *more)(_pointer_of(capsule, signature))
         truth = declared.returns == Type("bint")
 
         def called(*values):
@@ -79,9 +79,18 @@ class CompiledModule:
 
         return called
 
+    def address(self, name: str) -> int:
+        """Of a ``cdef`` function, to be handed to one that takes a function."""
+        capsule = self.module.__pyx_capi__[name]
+        return _pointer_of(capsule, _name_of(capsule))
 
-def _ctype(declared: Type):
-    return ctypes.c_void_p if declared.stars else _PLAIN[declared.base]
+    def ctype(self, declared: Type):
+        if declared.stars or declared.base in self.found.callbacks:
+            return ctypes.c_void_p
+        module, name = self.found.cimports.get(declared.base, ("", ""))
+        if name and module.startswith("hotswap.engine.") and name in declarations.of_module(module).callbacks:
+            return ctypes.c_void_p
+        return _PLAIN[declared.base]
 
 
 def _constants(module: CompiledModule) -> dict[str, int]:

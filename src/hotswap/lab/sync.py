@@ -172,3 +172,8 @@ class Sync:
 
     def thread_slot(self):
         return self.current if self.current < self.THREADS else -1
+
+    thread_slot_mine = thread_slot
+
+    def rarely(self, condition):
+        return condition

@@ -99,6 +99,7 @@ class Twin:
         names["__builtins__"] = {**vars(builtins), "__import__": _refused}
         names.update(HELPERS, cython=Cython)
         found = declarations.of_module(name)
+        names.update({callback: Pointer(callback) for callback in found.callbacks})
         for here, (other, there) in found.cimports.items():
             if there is None or _is_static(other, there):
                 names[here] = self.cimported(other, there)

@@ -1,7 +1,8 @@
-from hotswap.engine.guard.contract cimport Guard
+from hotswap.engine.area cimport Area
+from hotswap.engine.guard.contract cimport Guard, section_call
 
 cdef void describe(Guard *guard) noexcept
-cdef bint enter(int type) noexcept nogil
+cdef Area *enter(int type) noexcept nogil
 cdef void leave(int type) noexcept nogil
-cdef void publish(int type) noexcept nogil
-cdef void retire(int type) noexcept nogil
+cdef void publish(int type, section_call insert) noexcept nogil
+cdef void retire(int type, section_call detach) noexcept nogil

@@ -5,70 +5,118 @@ adds all counts up. Each must see the other's store, and only the rare side pays
 (``light``), swapoff makes every thread of the process run a full one (``heavy``). So either the user sees "dead" and takes
 its one back, or the sum has it in.
 
-A reference may be dropped by another thread than the one that took it: single counts may be negative, the sum is not. Once
-the reference is dead the sum only falls, but for the moment between a late user's add and its taking back, so reading the
-counts one after another never gives less than what is outstanding. The structures are never freed and never initialised
+Once the reference is dead the sum only falls, but for the moment between a late user's add and its taking back, so reading
+the counts one after another never gives less than what is outstanding. (The kernel lets another thread drop a reference than
+the one that took it: single counts may then be negative, the sum is not. That would hold here too; sections of this engine
+end where they began.) The structures are never freed and never initialised
 again ("never exit; resurrect, not re-init"): a late user may look at any time.
 
-Sections may sleep. Lock order: none taken.
+Sections may sleep. Swapoff waits for users of its own area only and disturbs every thread for a microsecond (membarrier).
+Lock order: none taken.
 """
 
 import cython
 from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.area import area_at
 from cython.cimports.hotswap.engine.entry import AREAS
 
 counts = cython.cast(cython.pointer(Counts), arch.table(arch.THREADS, cython.sizeof(Counts)))
 refs = cython.cast(cython.pointer(Ref), arch.table(AREAS, cython.sizeof(Ref)))
+arch.barrier_setup()
 
 
 def describe(guard):
     guard.enter = enter
-    guard.exit = leave
+    guard.exit = put
     guard.publish = publish
     guard.retire = retire
     guard.may_sleep = True
-    arch.barrier_setup()
+    guard.new_objects = False
 
 
 def enter(type):
+    slot = arch.thread_slot_mine()
+    if arch.rarely(slot < 0):
+        return enter_first(type)
+    arch.bump(cython.address(counts[slot].count[type]), 1)
+    arch.light()  # the count is out before "live" is read; pairs with heavy() between kill() and wait_for_zero()
+    if arch.rarely(arch.load(cython.address(refs[type].live)) != REF_LIVE):
+        return came_late(type)
+    # "Live" does not order what is read next by itself (a control dependency orders no reads): without this the fields
+    # of the area could be those from before a swapoff and swapon. Pairs with the release in resurrect(). RACES R09.
+    arch.acquire()
+    return refs[type].area
+
+
+def enter_first(type):
+    """enter() of a thread that has no number yet: kept apart so that others save nothing on its behalf."""
+    arch.check(arch.thread_slot() >= 0, b"no more than 1024 threads use swap areas at one time")
+    return enter(type)
+
+
+def came_late(type):
+    """enter() on an area that is off: takes the reference back."""
+    put(type)
+    return cython.NULL
+
+
+def publish(type, insert):
+    refs[type].area = area_at(type)
+    resurrect(type)
+    if insert:
+        insert(type)
+
+
+def retire(type, detach):
+    kill(type)
+    arch.heavy()  # pairs with light() in tryget_live() and in put()
+    wait_for_zero(type)
+    if detach:
+        detach(type)
+
+
+def tryget_live(type):
+    """One more reference, unless it is dead. Orders nothing that is read after it."""
     slot = arch.thread_slot()
     arch.check(slot >= 0, b"no more than 1024 threads use swap areas at one time")
-    ref = cython.address(refs[type])
     arch.bump(cython.address(counts[slot].count[type]), 1)
-    arch.light()  # the count is out before "live" is read; pairs with heavy() in retire()
-    if arch.load(cython.address(ref.live)) != REF_LIVE:
-        leave(type)
-        return False
-    # "Live" does not order what is read next by itself (a control dependency orders no reads): without this the fields
-    # of the area could be those from before a swapoff and swapon. Pairs with the release in publish(). RACES R09.
-    arch.acquire()
-    return True
+    arch.light()  # the count is out before "live" is read; pairs with heavy() between kill() and wait_for_zero()
+    if arch.load(cython.address(refs[type].live)) == REF_LIVE:
+        return True
+    put(type)
+    return False
 
 
-def leave(type):
-    slot = arch.thread_slot()
-    ref = cython.address(refs[type])
-    # Everything done inside comes before the count falls: pairs with the acquire in total().
+def put(type):
+    """Drops a reference."""
+    slot = arch.thread_slot_mine()
+    arch.check(slot >= 0, b"who leaves has entered")
     word = cython.address(counts[slot].count[type])
+    # Everything done inside comes before the count falls: pairs with the acquire in total().
     arch.store_release(word, arch.load(word) - 1)
-    arch.light()  # the count has fallen before "live" is read; pairs with heavy() in retire()
-    if arch.load(cython.address(ref.live)) != REF_LIVE:
-        arch.event_wake(cython.address(ref.left))
+    arch.light()  # the count has fallen before "live" is read; pairs with heavy() between kill() and wait_for_zero()
+    if arch.rarely(arch.load(cython.address(refs[type].live)) != REF_LIVE):
+        arch.event_wake(cython.address(refs[type].left))
 
 
-def publish(type):
-    arch.store_release(cython.address(refs[type].live), REF_LIVE)  # resurrect
+def resurrect(type):
+    """Live, for the first time or again. What was set up before is seen by who finds it live and then has an acquire."""
+    arch.store_release(cython.address(refs[type].live), REF_LIVE)
 
 
-def retire(type):
-    ref = cython.address(refs[type])
-    arch.store(cython.address(ref.live), 0)  # kill
-    arch.heavy()  # pairs with light() in enter() and in leave()
+def kill(type):
+    """No more references, once every thread has run a barrier."""
+    arch.store(cython.address(refs[type].live), 0)
+
+
+def wait_for_zero(type):
+    """May block. Killed, and a barrier run: returns when the last reference was dropped (the kernel's completion)."""
+    left = cython.address(refs[type].left)
     while True:
-        seen = arch.event_read(cython.address(ref.left))
+        seen = arch.event_read(left)
         if total(type) == 0:
             return
-        arch.event_wait(cython.address(ref.left), seen, -1)
+        arch.event_wait(left, seen, -1)
 
 
 def total(type):

@@ -1,0 +1,11 @@
+from hotswap cimport arch
+from hotswap.engine.area cimport Area
+from hotswap.engine.guard.contract cimport Guard, section_call
+
+cdef arch.word *present     # of each area: it is there. Written only while the machine is stopped
+
+cdef void describe(Guard *guard) noexcept
+cdef Area *enter(int type) noexcept nogil
+cdef void leave(int type) noexcept nogil
+cdef void publish(int type, section_call insert) noexcept nogil
+cdef void retire(int type, section_call detach) noexcept nogil
