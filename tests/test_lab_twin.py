@@ -1,4 +1,4 @@
-"""The guard and the swap map keep their contracts in both lives: compiled, and from source on the lab's seam.
+"""The swap map keeps its contract in both lives: compiled, and from source on the lab's seam. (The guards: test_guards.py.)
 
 One suite. It asserts which of the two it ran.
 """
@@ -7,7 +7,6 @@ import errno
 import signal
 import subprocess
 import sys
-import threading
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -16,11 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotswap.lab import twin
-from hotswap.lab.findings import InvariantBroken, UseAfterFree, WouldWaitForEver
+from hotswap.lab.findings import InvariantBroken, UseAfterFree
 from hotswap.lab.mmu import User
 from hotswap.lab.native import Compiled
 
-TYPE = 29  # of guard tests: a row that no area takes
 HEADER = 1  # slot 0
 ENTRY_SHIFT = 40
 
@@ -83,80 +81,6 @@ def take_all(engine, type, order=0):
     while folios := take(engine, type, order, 64):
         found += folios
     return found
-
-
-# The guard
-
-
-def test_nobody_enters_before_publish_or_after_retire(engine):
-    guard = engine.guard
-    assert not guard.guard_enter(TYPE)
-    guard.guard_publish(TYPE, None)
-    assert guard.guard_enter(TYPE)
-    guard.guard_exit(TYPE)
-    guard.guard_retire(TYPE, None)
-    assert not guard.guard_enter(TYPE)
-
-
-def test_a_retired_area_can_be_published_again(engine):
-    guard = engine.guard
-    for _ in range(3):
-        guard.guard_publish(TYPE, None)
-        assert guard.guard_enter(TYPE)
-        guard.guard_exit(TYPE)
-        guard.guard_retire(TYPE, None)
-        assert not guard.guard_enter(TYPE)
-
-
-def test_one_area_being_retired_does_not_wait_for_users_of_another(engine):
-    guard = engine.guard
-    guard.guard_publish(TYPE, None)
-    guard.guard_publish(TYPE + 1, None)
-    assert guard.guard_enter(TYPE + 1)
-    guard.guard_retire(TYPE, None)
-    guard.guard_exit(TYPE + 1)
-    guard.guard_retire(TYPE + 1, None)
-
-
-def test_retire_waits_for_who_is_inside(engine):
-    """Compiled with a real thread; on the lab's seam there is one thread, which says that it would wait for ever."""
-    guard = engine.guard
-    guard.guard_publish(TYPE, None)
-    assert guard.guard_enter(TYPE)
-    if not engine.compiled:
-        with pytest.raises(WouldWaitForEver, match=rf"refs\[{TYPE}\].left"):
-            guard.guard_retire(TYPE, None)
-        guard.guard_exit(TYPE)
-        guard.guard_retire(TYPE, None)
-        return
-    happened = []
-    retired = threading.Event()
-
-    def retire():
-        guard.guard_retire(TYPE, None)
-        happened.append("retired")
-        retired.set()
-
-    thread = threading.Thread(target=retire, daemon=True)
-    thread.start()
-    assert not retired.wait(0.1), "retire came back while somebody was inside"
-    happened.append("left")
-    guard.guard_exit(TYPE)
-    assert retired.wait(60), "retire was not woken"
-    thread.join()
-    assert happened == ["left", "retired"]
-    assert not guard.guard_enter(TYPE)
-
-
-def test_the_bug_of_2019_is_seen_by_these_tests(engine):
-    """Negative control: without a guard somebody enters what was never published."""
-    guard = engine.guard
-    assert guard.choose_guard(0) == 0
-    try:
-        assert guard.guard_enter(TYPE)
-    finally:
-        assert guard.choose_guard(1) == 0
-    assert guard.choose_guard(99) == -1
 
 
 # The swap map
