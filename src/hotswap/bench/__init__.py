@@ -12,7 +12,8 @@ Read in this order:
     disk       what the disk itself gives: the reference rows
     runner     the steps one after the other; each is undone whatever happens
     report     ratios, tables, JSON;  picture: the PNG;  progress: what is shown meanwhile
+    guards     ``hotswap bench guards``: the designs of engine/guard against each other;  guard_worker: its child
     command    the ``bench`` command
 
-Nothing here imports ``hotswap`` itself except ``systems`` in hotswap's own child.
+Nothing here imports ``hotswap`` itself except ``systems`` in hotswap's own child, and the two modules about guards.
 """

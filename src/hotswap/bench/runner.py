@@ -29,7 +29,7 @@ from .progress import Progress
 from .systems import area_bytes
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_SOURCE = Path(__file__).resolve().parents[2]  # so that the child imports this very package
+SOURCE = Path(__file__).resolve().parents[2]  # so that the child imports this very package
 DISK_SECONDS = 6.0
 
 
@@ -144,7 +144,7 @@ class _Child:
             "system": system,
             "workload": workload,
         }
-        path = os.pathsep.join(p for p in (str(_SOURCE), os.environ.get("PYTHONPATH", "")) if p)
+        path = os.pathsep.join(p for p in (str(SOURCE), os.environ.get("PYTHONPATH", "")) if p)
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - the stack closes it
         undo.callback(self._said.close)
         with _signals_wait():  # no child without its undoing; and the child keeps them blocked: it is ours to kill

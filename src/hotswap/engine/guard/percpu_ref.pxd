@@ -8,9 +8,9 @@ cdef enum:
 cdef struct Counts:
     arch.word count[32]     # a thread's own share of each area's references; only that thread writes it
 
-cdef struct Ref:
-    arch.word live          # REF_LIVE, or 0 once killed (and before the first swapon)
+cdef struct Ref:            # tables start on a page: `live` must not stand where a thread's own count has its place in one
     arch.word left          # event: somebody left after the kill
+    arch.word live          # REF_LIVE, or 0 once killed (and before the first swapon)
     Area *area              # what it refers to; set before it is live
     Area *pad
 

@@ -7,12 +7,12 @@ cdef struct Inside:         # a thread's; only that thread writes it
     arch.word count[64]     # sections it is in, of each area by index: 2 * type + index
     uint32_t mine[32]       # under which of them it entered each area; nobody else reads it
 
-cdef struct Domain:         # an area's
+cdef struct Domain:         # an area's; what users read stands behind, elsewhere in its page than their counts in theirs
+    arch.mutex one          # one grace period at a time
+    arch.word left          # event: a reader left meanwhile
+    arch.word waiting       # a grace period waits for readers
     arch.word valid         # users may come (SWP_VALID)
     arch.word index         # the one that who enters takes, 0 or 1
-    arch.word waiting       # a grace period waits for readers
-    arch.word left          # event: one left meanwhile
-    arch.mutex one          # one grace period at a time
 
 cdef Inside *insides
 cdef Domain *domains

@@ -2,8 +2,8 @@ from libc.stdint cimport uint64_t
 from hotswap cimport arch
 
 cdef struct Seat:           # a thread's; only that thread writes it. A cache line each
+    uint64_t pad[7]         # before it, so that it has not the place in its page that the first `valid` has in its own
     arch.word inside        # how deep in sections
-    uint64_t pad[7]
 
 cdef struct Machine:
     arch.word stopping      # nobody begins a section

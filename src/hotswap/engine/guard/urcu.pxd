@@ -6,8 +6,8 @@ cdef enum:
     ONE_PERIOD = 0x10000
 
 cdef struct Reader:         # a thread's; only that thread writes it. A cache line each
+    uint64_t pad[7]         # before it, so that it has not the place in its page that the first `valid` has in its own
     arch.word state
-    uint64_t pad[7]
 
 cdef struct GracePeriod:
     arch.word number        # of the latest, in the place it has in a reader's state
