@@ -9,9 +9,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
-from support import MIB, PAGE, ROOT, SOURCES, TESTS, Pages, passes, run_python, used
+from support import MIB, PAGE, ROOT, SOURCES, TESTS, Pages, eventually, passes, run_python, used
 
 import hotswap
 from hotswap import AreaError, OutOfSwap
@@ -254,14 +255,23 @@ def test_what_a_full_disk_does_not_take_goes_to_another_area(areas, space, scrat
         del pages
 
 
+def settled(space):
+    """Has reclaim in the background done what it wanted to?"""
+    before = space.stats()["pages_out"]
+    time.sleep(0.1)
+    return space.stats()["pages_out"] == before
+
+
 def test_an_area_moves_past_one_that_cannot_be_written(areas, space, scratch):
     with small_disk(scratch, 24) as disk:
         (leaving,) = areas(1, "16M")
         pages = Pages(space, 12 * MIB)
         pages.stamp(0, pages.count, 1)
+        assert eventually(lambda: settled(space))  # reclaim in the background would write to the area before it has its hole
         bad = str(disk / "area")
         hotswap.swapon(bad, size="12M", priority=10)
         (good,) = areas(1, "16M")
+        assert used(bad) == 0
         subprocess.run(["fallocate", "--punch-hole", "--offset", str(MIB), "--length", str(10 * MIB), bad], check=True)
         with open(disk / "filler", "wb", buffering=0) as file, contextlib.suppress(OSError):
             while file.write(bytes(65536)):
