@@ -20,6 +20,7 @@ from hotswap import control
 from hotswap.control import GUARDS
 from hotswap.lab import twin
 from hotswap.lab.findings import InvariantBroken, UseAfterFree, WouldWaitForEver
+from hotswap.lab.mmu import User
 from hotswap.lab.native import Compiled
 
 NO_MM = -1
@@ -357,6 +358,53 @@ def test_the_swap_map_keeps_its_promises(engine):
         assert engine.map.swap_count(entry(late)) == 0
         assert engine.map.swap_duplicate(entry(late), 1) == -errno.ENOENT
         assert engine.map.swapcache_prepare(entry(late), 1) == -errno.ENOENT
+
+
+# The whole engine
+
+
+@pytest.mark.parametrize("name", GUARDS)
+def test_pages_survive_reclaim_and_a_swapoff_on_the_labs_seam(name):
+    """The whole engine from source, one thread: faults, eviction under a limit, swapoff, and nothing left at the end.
+
+    Nobody takes a lock for reading that he has: with a writer in between he would wait for himself.
+    """
+    whole = twin.load()
+    seam = whole.seam
+    assert whole.guard.contract.choose_guard(GUARDS[name]) == 0
+    taken = []
+
+    def on_access(kind, target, *details):
+        if kind == "read_lock":
+            assert seam.current not in target.readers
+            taken.append(target)
+
+    seam.on_access = on_access
+    tables = seam.tables
+    for slots in (300, 500):
+        whole.swapon.area_publish(whole.swapon.area_setup(seam.disk_file(slots * 4096), slots, 0))
+    index = whole.mmap.mm_create(whole.mmap.least_limit(0) + 16, 0, 0, False)
+    assert index >= 0
+    mm = whole.mm.mm_at(index)
+    start = whole.mmap.mm_map(index, 150, 0)
+    base = whole.mmap.mm_base(index) + start * 4096
+    user = User(seam, lambda address, flags: whole.fault.serve(mm, address, flags))
+    for turn in range(3):
+        for page in range(0, 150, 1 + turn):
+            user.write(base + page * 4096 + 8 * turn, (page * 1000 + turn).to_bytes(8, "little"))
+    expected = [b"".join((p * 1000 + t if p % (1 + t) == 0 else 0).to_bytes(8, "little") for t in range(3)) for p in range(150)]
+    assert [user.read(base + page * 4096, 24) for page in range(150)] == expected
+    assert whole.swap_map.swap_inuse(0) > 0
+    assert whole.swapoff.swapoff_start(0) == 0
+    seam.thread_join(whole.swapoff.emptyings[0].thread)
+    assert whole.swapoff.swapoff_progress(0, whole.swapoff.OFF_STATE) == whole.swapoff.OFF_DONE
+    assert [user.read(base + page * 4096, 24) for page in range(150)] == expected
+    assert whole.mmap.mm_unmap(index, start) == 0
+    assert whole.mmap.mm_destroy(index) == 0
+    assert whole.swap_map.swap_inuse(1) == 0
+    assert seam.tables == tables + 3 + PROMISES[name].new_objects  # the area that is on: map, clusters, buckets
+    assert taken
+    assert whole.mmap.mm_destroy(whole.mmap.mm_create(whole.mmap.least_limit(0), 0, 0)) == 0
 
 
 # Real threads

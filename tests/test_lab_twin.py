@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from hotswap.lab import twin
 from hotswap.lab.findings import InvariantBroken, UseAfterFree
-from hotswap.lab.mmu import User
 from hotswap.lab.native import Compiled
 
 HEADER = 1  # slot 0
@@ -331,32 +330,3 @@ def test_what_a_swapoff_freed_is_not_touched_again():
         stale[5]
     with pytest.raises(UseAfterFree, match="used"):
         cluster.used += 1
-
-
-def test_pages_survive_reclaim_and_a_swapoff_on_the_labs_seam():
-    """The whole engine from source, one thread: faults, eviction under a limit, swapoff, and nothing left at the end."""
-    whole = twin.load()
-    seam = whole.seam
-    tables = seam.tables
-    for slots in (300, 500):
-        whole.swapon.area_publish(whole.swapon.area_setup(seam.disk_file(slots * 4096), slots, 0))
-    index = whole.mmap.mm_create(whole.mmap.least_limit(0) + 16, 0, 0, False)
-    assert index >= 0
-    mm = whole.mm.mm_at(index)
-    start = whole.mmap.mm_map(index, 150, 0)
-    base = whole.mmap.mm_base(index) + start * 4096
-    user = User(seam, lambda address, flags: whole.fault.serve(mm, address, flags))
-    for turn in range(3):
-        for page in range(0, 150, 1 + turn):
-            user.write(base + page * 4096 + 8 * turn, (page * 1000 + turn).to_bytes(8, "little"))
-    expected = [b"".join((p * 1000 + t if p % (1 + t) == 0 else 0).to_bytes(8, "little") for t in range(3)) for p in range(150)]
-    assert [user.read(base + page * 4096, 24) for page in range(150)] == expected
-    assert whole.swap_map.swap_inuse(0) > 0
-    assert whole.swapoff.swapoff_start(0) == 0
-    seam.thread_join(whole.swapoff.emptyings[0].thread)
-    assert whole.swapoff.swapoff_progress(0, whole.swapoff.OFF_STATE) == whole.swapoff.OFF_DONE
-    assert [user.read(base + page * 4096, 24) for page in range(150)] == expected
-    assert whole.mmap.mm_unmap(index, start) == 0
-    assert whole.mmap.mm_destroy(index) == 0
-    assert whole.swap_map.swap_inuse(1) == 0
-    assert seam.tables == tables + 3  # the area that is on: map, clusters, buckets

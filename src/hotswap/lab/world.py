@@ -123,7 +123,7 @@ class World:
             return False
         yield from swapoff.swapoff_main(type)
         if self.state_of(type) == swapoff.OFF_DONE:
-            yield from self.twin.swapon.area_release_row(type)
+            yield from self.twin.area.area_release_row(type)
             return True
         return False
 
@@ -151,7 +151,7 @@ class World:
 
     def expect_off(self, type: int) -> None:
         """A swapoff has ended well and nothing of the area is left."""
-        area = self.twin.area.areas[type]
+        area = self.twin.area.objects[type]
         if self.state_of(type) != self.twin.swapoff.OFF_DONE or area.flags.v or area.inuse.v:
             raise WrongEnd(
                 f"area {type} is not off: state {self.state_of(type)}, flags {area.flags.v}, {area.inuse.v} slots in use"
@@ -175,7 +175,7 @@ class World:
             self.audit_area(type, references, cached)
 
     def audit_area(self, type: int, references: Counter, cached: Counter) -> None:
-        area, swap_map = self.twin.area.areas[type], self.twin.swap_map
+        area, swap_map = self.twin.area.objects[type], self.twin.swap_map
         table = newest(area, "map")
         if not table:
             stale = [entry for entry in references if entry[0] == type]
