@@ -404,7 +404,7 @@ def test_pages_survive_reclaim_and_a_swapoff_on_the_labs_seam(name):
     assert whole.swap_map.swap_inuse(1) == 0
     assert seam.tables == tables + 3 + PROMISES[name].new_objects  # the area that is on: map, clusters, buckets
     assert taken
-    assert whole.mmap.mm_destroy(whole.mmap.mm_create(whole.mmap.least_limit(0), 0, 0)) == 0
+    assert whole.mmap.mm_destroy(whole.mmap.mm_create(whole.mmap.least_limit(0), 0, 0, False)) == 0
 
 
 # Real threads
