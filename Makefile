@@ -1,4 +1,4 @@
-# make demo | test | bench | lint | docs: each sets up what it needs in .venv, from Python, a C compiler and the package index.
+# make demo | test | test-guards | bench | lint | docs: each sets up what it needs in .venv, from Python, a C compiler and the package index.
 #
 #   PYTHON=python3.13   which Python .venv is made with (3.11 or newer); VENV=dir puts it elsewhere
 #   ARGS="--seconds 20" goes to the command behind demo, test and bench
@@ -20,7 +20,7 @@ RESETUP = $(filter $(PROJECT),$?)
 JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 export HOTSWAP_DEBUG PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test bench lint build debug docs clean
+.PHONY: help demo test test-guards bench lint build debug docs clean
 .DELETE_ON_ERROR:
 
 help:
@@ -31,6 +31,15 @@ demo: $(BUILT)
 
 test: $(BUILT)
 	$(BIN)/python -m pytest -q $(ARGS)
+
+# Everything else that there is, under each design of what keeps areas from vanishing. ARGS goes to pytest.
+GUARDS ?= mmlist stop_machine stop_machine_work rcu srcu percpu_ref rcu_pointer none
+test-guards: $(BUILT)
+	@failed=; for guard in $(GUARDS); do \
+		echo "HOTSWAP_GUARD=$$guard"; export HOTSWAP_GUARD=$$guard; \
+		$(BIN)/python -m pytest -q --ignore tests/test_guards.py $(ARGS) || failed="$$failed $$guard"; \
+		$(BIN)/hotswap demo --seconds 20 || failed="$$failed $$guard(demo)"; \
+	done; [ -z "$$failed" ] || { echo "failed under:$$failed"; exit 1; }
 
 bench: $(BUILT)
 	$(BIN)/hotswap bench $(ARGS)

@@ -119,7 +119,7 @@ def test_the_audit_sees_what_is_wrong(world, spoil, said):
 
 
 def test_the_audit_sees_an_entry_of_an_area_that_is_off(world):
-    world.alone(world.twin.swapon.area_free_tables(world.off))
+    world.alone(world.twin.area.area_detach(world.off))
     with pytest.raises(WrongEnd, match="area 0 is off and slot [12] of it is still referred to"):
         world.audit()
 

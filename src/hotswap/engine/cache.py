@@ -133,7 +133,8 @@ def cache_reserve(mm, entry, slots, frame):
 
 
 def cache_add(mm, entry, slots, frame):
-    """A BUSY frame with the bytes that were just written to slots which carry HAS_CACHE since they were taken: STANDBY."""
+    """A BUSY frame with the bytes that were just written to slots which carry HAS_CACHE since they were taken: STANDBY.
+    Guard and lock: its own; the slots, which are the caller's, keep the area on until then."""
     type = entry_type(entry)
     area: cython.pointer(Area) = guard.enter(type)
     arch.check(area != cython.NULL, b"slots that are taken keep their area on")
@@ -173,7 +174,8 @@ def cache_settle(mm, frame, keep):
 def cache_take(mm, entry):
     """The frame that holds the entry, out of the cache and one's own; CACHE_MISS; CACHE_BUSY while it is read or goes away.
 
-    The caller's entry keeps the slots, so the frame's bytes are the ones it wants.
+    The caller's entry keeps the slots, so the frame's bytes are the ones it wants. Guard and lock: its own; for who has no
+    such entry (cache_forget) it is a look-up of one that may be stale.
     """
     type = entry_type(entry)
     area: cython.pointer(Area) = guard.enter(type)
@@ -235,6 +237,10 @@ def cache_remove(mm, frame):
     cache_flag_clear(area, entry_offset(entry), mm.frames[frame].slots)
     arch.mutex_unlock(cython.address(area.lock))
     guard.exit(type)
+
+
+# The index of an area. Caller: inside the guard, the area's lock. A frame that is found is some mm's whose frames have not
+# gone: an mm sweeps its frames out of every index before it goes.
 
 
 def bucket_of(entry):

@@ -228,7 +228,7 @@ def read_entry(mm, entry, order, page):
     address = cython.declare(uint64_t[1])
     address[0] = frame_address(mm, frame)
     for _attempt in range(2):
-        # The entry is locked, so its count stays, keeps its slots, and so its area: no guard is needed, and none held (decision 7).
+        # The entry is locked, so its count stays, keeps its slots, and so its area: no guard is needed, and none held (decision 8).
         failed = area_read(area_at(type), address, 1, cython.cast(uint64_t, 1) << order, entry_offset(entry))
         if not failed:
             arch.add(cython.address(mm.counter[PAGES_IN]), 1 << order)

@@ -15,10 +15,11 @@ The kernel's names for enter and exit are ``get_swap_device()`` and ``put_swap_d
   called before any entry is locked, and not by who holds that lock. Nothing to the other designs.
 
 Sections are short: a thread takes the area's lock inside, and never makes a transfer there, whatever ``may_sleep`` allows
-(decision 7); area_read() and area_write() assert it. What keeps an area on over a transfer is a slot in use: swapoff only
+(decision 8); area_read() and area_write() assert it. What keeps an area on over a transfer is a slot in use: swapoff only
 retires an area that has none, and a slot is let go of inside a section.
 
-The guard is chosen once, before the first area goes on.
+The guard is chosen once, before the first area goes on. (Later, while none is on, is as good, since nobody can be inside; but
+not from ``none``, which lets everybody in at any time.)
 """
 
 import cython
