@@ -1,4 +1,4 @@
-# make demo | test | test-guards | bench | lint | docs: each sets up what it needs in .venv, from Python, a C compiler and the package index.
+# make demo | test | test-guards | lab | bench | lint | docs: each sets up what it needs in .venv, from Python, a C compiler and the package index.
 #
 #   PYTHON=python3.13   which Python .venv is made with (3.11 or newer); VENV=dir puts it elsewhere
 #   ARGS="--seconds 20" goes to the command behind demo, test and bench
@@ -20,7 +20,7 @@ RESETUP = $(filter $(PROJECT),$?)
 JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 export HOTSWAP_DEBUG PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-guards bench lint build debug docs clean
+.PHONY: help demo test test-guards lab bench lint build debug docs clean
 .DELETE_ON_ERROR:
 
 help:
@@ -40,6 +40,12 @@ test-guards: $(BUILT)
 		$(BIN)/python -m pytest -q --ignore tests/test_guards.py $(ARGS) || failed="$$failed $$guard"; \
 		$(BIN)/hotswap demo --seconds 20 || failed="$$failed $$guard(demo)"; \
 	done; [ -z "$$failed" ] || { echo "failed under:$$failed"; exit 1; }
+
+# Every race of the lab, and the page that shows them, docs/races.md, made from that run. ARGS="--preemptions 1" is quicker.
+lab: $(BUILT)
+	@mkdir -p bench-out
+	$(BIN)/hotswap lab run --all --json $(ARGS) >bench-out/lab.json
+	$(BIN)/hotswap lab corpus bench-out/lab.json
 
 bench: $(BUILT)
 	$(BIN)/hotswap bench $(ARGS)
