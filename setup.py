@@ -11,8 +11,7 @@ from setuptools import Extension, setup
 
 DEBUG = os.environ.get("HOTSWAP_DEBUG") == "1"
 SOURCES = [p for p in sorted(Path("src/hotswap/engine").rglob("*.py")) if p.name != "__init__.py"]
-# A thread's number is read in signal handlers, where it must not be allocated first: hence the model.
-FLAGS = [*(["-O0", "-g3"] if DEBUG else ["-O2", "-g1"]), "-ftls-model=initial-exec"]
+FLAGS = ["-O0", "-g3"] if DEBUG else ["-O2", "-g1"]
 # What is rare in a guard stays out of its short functions, which then save no registers on its behalf.
 APART = ["-fno-inline-small-functions", "-fno-inline-functions-called-once"]
 WARNINGS = ["-Wno-unused-function", "-Wno-format-security", "-Wno-maybe-uninitialized"]  # what generated code sets off

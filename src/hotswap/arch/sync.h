@@ -143,7 +143,7 @@ static inline void arch_thread_join(uint64_t handle) { pthread_join((pthread_t)h
 
 /* A small number for the calling thread, handed back when the thread ends; -1 when all are taken.
  * Static on purpose: each module that asks has numbers of its own. In the first block of thread-local storage (initial-exec):
- * one load instead of a call into the dynamic linker. The C library keeps some room there for modules that come later. */
+ * one load instead of a call into the dynamic linker, which might allocate, and that not in a signal handler. The C library keeps some room there for modules that come later. */
 enum { ARCH_THREADS = 1024 };
 static __thread __attribute__((tls_model("initial-exec"))) int arch_slot_mine = -1;
 static unsigned char arch_slot_used[ARCH_THREADS];
