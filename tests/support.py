@@ -173,6 +173,13 @@ def eventually(holds, seconds=5.0):
     return result
 
 
+def settled(space):
+    """Has reclaim in the background done what it wanted to? Until then it may write to any area that goes on."""
+    before = space.stats()["pages_out"]
+    time.sleep(0.1)
+    return space.stats()["pages_out"] == before
+
+
 def used(path=None):
     """Bytes in use in one area, or in all that are on."""
     import hotswap

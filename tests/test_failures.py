@@ -9,10 +9,9 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 
 import pytest
-from support import MIB, PAGE, ROOT, SOURCES, TESTS, Pages, eventually, passes, run_python, used
+from support import MIB, PAGE, ROOT, SOURCES, TESTS, Pages, eventually, passes, run_python, settled, used
 
 import hotswap
 from hotswap import AreaError, OutOfSwap
@@ -253,13 +252,6 @@ def test_what_a_full_disk_does_not_take_goes_to_another_area(areas, space, scrat
         hotswap.swapoff(bad)
         pages.check()
         del pages
-
-
-def settled(space):
-    """Has reclaim in the background done what it wanted to?"""
-    before = space.stats()["pages_out"]
-    time.sleep(0.1)
-    return space.stats()["pages_out"] == before
 
 
 def test_an_area_moves_past_one_that_cannot_be_written(areas, space, scratch):

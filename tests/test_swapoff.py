@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 import pytest
-from support import MIB, PAGE, ROOT, Crew, Pages, eventually, flipper, passes, toucher, used
+from support import MIB, PAGE, ROOT, Crew, Pages, eventually, flipper, passes, settled, toucher, used
 
 import hotswap
 from hotswap import AreaError, Space, control
@@ -171,6 +171,7 @@ def test_areas_of_equal_priority_share(areas, space):
 def test_the_data_of_an_area_goes_to_the_best_of_the_others(areas, space):
     (leaving,) = areas(1, "16M", 1)
     pages = filled(space)
+    assert eventually(lambda: settled(space))
     (low,) = areas(1, "16M", 3)
     (high,) = areas(1, "16M", 4)
     hotswap.swapoff(leaving)
