@@ -279,6 +279,7 @@ def real():
         if not steps:
             steps.append(None)
             life.seam.current = 1
+            life.area.area_detach(type)
             life.swapon.area_free_tables(type)
             life.seam.current = 0
             del steps[0]

@@ -11,6 +11,7 @@ from hotswap.lab import follow as follow_
 from hotswap.lab.diagram import text
 from hotswap.lab.findings import NullDereference, UseAfterFree
 from hotswap.lab.machine import Actor, Machine
+from hotswap.lab.memory import NULL
 from hotswap.lab.model.contract import Action, Model
 from hotswap.lab.strategy.drawn import Drawn
 from hotswap.lab.strategy.replay import Replay
@@ -37,13 +38,14 @@ def world():
     type = alone(engine.swapon.area_setup(-1, 600, 0))
     for guard in (NONE, PERCPU_REF):
         engine.guard.contract.choose_guard(guard)
-        alone(engine.guard.contract.guard_publish(type))
+        alone(engine.guard.contract.guard_publish(type, NULL))
     alone(engine.swapon.area_publish(type))
     entry = engine.entry.make_entry(type, alone(engine.swap_map.swap_alloc(type, 0, 1)) >> 16)
     mm = engine.mm.mm_at(0)
 
     def swapoff():
-        yield from engine.guard.contract.guard_retire(type)
+        yield from engine.guard.contract.guard_retire(type, NULL)
+        yield from engine.area.area_detach(type)
         yield from engine.swapon.area_free_tables(type)
 
     def lookup():

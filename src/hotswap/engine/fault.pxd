@@ -3,6 +3,7 @@ from hotswap.engine.mm cimport Mm
 
 cdef enum:
     AROUND_PAGES = 64       # mapped along with a hit in the swap cache, 256 KiB
+    STRAY_MOST = 200        # faults in a row at one page of no array; more than that many threads do not touch one at a time
 
 cdef enum:                  # what became of a fault
     FAULT_SERVED = 0

@@ -130,16 +130,19 @@ def serve_once(mm, address, flags):
 
 
 def stray(mm, page):
-    """A fault outside all arrays. It may be the late message of one whose array has come and gone: the first time its thread,
-    if there is one, is only woken. A wild pointer faults again, and gets what it gets elsewhere: a signal. Where faults are
-    signals already there are no late ones, and that signal stands."""
-    known: cython.bint = arch.swap(cython.address(mm.stray), page) == page
-    if not known and not mm.features & arch.MMU_SIGBUS:
+    """A fault outside all arrays. It may be the late message of one whose array has come and gone, and there may be one for each
+    thread that touched it: these are only woken. A wild pointer faults again and again, and gets what it gets elsewhere: a
+    signal. Where faults are signals already there are no late ones, and that signal stands."""
+    seen = arch.load(cython.address(mm.stray))
+    times: uint64_t = (seen & 255) + 1 if seen >> 8 == page else 1
+    arch.store(cython.address(mm.stray), page << 8 | times)  # two handlers at once may lose one: then it takes one more
+    if times < STRAY_MOST and not mm.features & arch.MMU_SIGBUS:
         arch.mmu_wake(mm.fd, address_of(mm, page), 4096)
         return
     arch.log(b"hotswap: space %llu: access at 0x%llx, which belongs to no array (freed?)", mm.index, address_of(mm, page), 0)
     if not mm.features & arch.MMU_SIGBUS:
         poison(mm, page, 1)
+        arch.store(cython.address(mm.stray), 0)
 
 
 def fault_folio(mm, page, order, write):

@@ -118,7 +118,7 @@ cdef struct Mm:
     arch.word relief        # event: pages or frames came free, or there is more swap
     arch.word pressure      # event: background reclaim is wanted
     arch.word stop
-    arch.word stray         # the page of the last fault outside all arrays
+    arch.word stray         # the page of the last fault outside all arrays << 8 | how often in a row
     arch.word full_said     # the log has it that all areas are full
     # Reclaim
     arch.mutex lru_lock
