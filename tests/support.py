@@ -299,10 +299,14 @@ class Crew:
         """How many steps all of them have made."""
         return sum(self.rounds.values())
 
-    def work(self, seconds):
-        """Lets them work for a while, or until one fails."""
+    def work(self, seconds, each=0):
+        """Lets them work for a while, or until one fails; on a busy machine longer, until each has made so many rounds."""
         self.stop.wait(seconds)
+        late = time.monotonic() + 20
+        while min(self.rounds.values()) < each and time.monotonic() < late and not self.stop.wait(0.05):
+            pass
         self.join()
+        assert min(self.rounds.values()) >= each, self.rounds
 
     def join(self):
         self.stop.set()

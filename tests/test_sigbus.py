@@ -44,7 +44,7 @@ def test_the_thread_that_touches_a_page_brings_it_in_and_no_thread_stands_by_for
     passes(
         START
         + """
-assert engine_threads() and "hotswap-fault" not in engine_threads(), engine_threads()
+assert eventually(lambda: "hotswap-reclaim" in engine_threads()) and "hotswap-fault" not in engine_threads(), engine_threads()
 pages.check()
 assert space.stats()["faults_major"] > 100
 def check():
