@@ -28,6 +28,12 @@ from ..world import World
 from .switches import named
 
 NEVER, SOMETIMES = "never", "sometimes"
+SEVEN = ("percpu_ref", "mmlist", "stop_machine", "stop_machine_work", "rcu", "srcu", "rcu_pointer")  # all guards but none
+
+
+def seven(switch: str = "", model: str = "sc") -> dict[tuple[str, ...], str]:
+    """For EXPECT: never, under every guard that guards."""
+    return {(guard, switch, model): NEVER for guard in SEVEN}
 
 
 class NoSuchScenario(HotswapError):
@@ -86,8 +92,7 @@ class Scenario:
         return found
 
     def world(self, case: Case) -> World:
-        patches = (named(case.switch),) if case.switch else ()
-        world = World(case.guard, case.model, patches, **getattr(self.module, "CONSTANTS", {}))
+        world = World(case.guard, case.model, named(case.switch), **getattr(self.module, "CONSTANTS", {}))
         self.module.setup(world)
         world.ready()
         return world

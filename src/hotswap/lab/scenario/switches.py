@@ -1,7 +1,7 @@
 """Fixes that can be left out: each a named change to one function of the engine as it is loaded, its file stays as it is.
 
-A switch says which statement of which function goes, or what stands there instead. When that is not found, because the engine's
-source has changed, the switch is refused in one sentence.
+A switch says which statement of which function goes, or what stands there instead; a fix in several places is several of one
+name. ``a+b`` leaves both out. When a place is not found, because the engine's source has changed, the switch is refused in one sentence.
 """
 
 import ast
@@ -16,13 +16,17 @@ class NoSuchSwitch(HotswapError):
 
 @dataclass(frozen=True)
 class Switch:
-    """In ``function`` of the engine's ``module``, the statement that begins with ``statement`` goes; ``instead`` stands there then."""
+    """In ``function`` of the engine's ``module``, the statement that begins with ``statement`` goes; ``instead`` stands there then.
+
+    Where several begin so, ``nth`` says which (1: the first); 0: there is but one.
+    """
 
     name: str
     module: str
     function: str
     statement: str
     instead: str = "pass"
+    nth: int = 0
 
     def __call__(self, module: str, tree: ast.Module) -> ast.Module:
         """The tree of a module with the change made, if it is this one."""
@@ -31,9 +35,10 @@ class Switch:
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and node.name == self.function:
                 change = _Change(self)
+                change.found = sum(map(change.meant, ast.walk(node)))
                 change.visit(node)
-                if change.made != 1:
-                    found = "is not there" if not change.made else f"is there {change.made} times"
+                if not change.made:
+                    found = f"is there {change.found} times" if change.found else "is not there"
                     raise NoSuchSwitch(f"switch {self.name!r}: `{self.statement}` {found} in {self.module}.{self.function}().")
                 return tree
         raise NoSuchSwitch(f"switch {self.name!r}: the engine has no function {self.module}.{self.function}().")
@@ -42,13 +47,21 @@ class Switch:
 class _Change(ast.NodeTransformer):
     def __init__(self, switch: Switch):
         self.switch = switch
-        self.made = 0
+        self.found = 0
+        self.passed = 0
+        self.made = False
+
+    def meant(self, node) -> bool:
+        statement = isinstance(node, ast.stmt) and not isinstance(node, ast.FunctionDef)
+        return statement and ast.unparse(node).startswith(self.switch.statement)
 
     def visit(self, node):
-        meant = isinstance(node, ast.stmt) and not isinstance(node, ast.FunctionDef)
-        if not meant or not ast.unparse(node).startswith(self.switch.statement):
+        if not self.meant(node):
             return self.generic_visit(node)
-        self.made += 1
+        self.passed += 1
+        if self.passed != (self.switch.nth or (self.found == 1)):
+            return self.generic_visit(node)
+        self.made = True
         new = ast.parse(self.switch.instead).body[0]
         for inner in ast.walk(new):
             if hasattr(inner, "lineno"):
@@ -56,16 +69,43 @@ class _Change(ast.NodeTransformer):
         return ast.copy_location(new, node)
 
 
-SWITCHES = {
-    switch.name: switch
-    for switch in [
-        Switch("no-acquire", "guard.percpu_ref", "enter", "arch.acquire()"),
-        Switch("no-bounds", "swap_map", "in_bounds", "return ", "return True"),
-    ]
-}
+_ALL = [
+    Switch("no-acquire", "guard.percpu_ref", "enter", "arch.acquire()"),
+    Switch("no-bounds", "swap_map", "in_bounds", "return ", "return True"),
+    Switch(
+        "reserve-when-emptying", "cache", "cache_reserve", "if arch.load(cython.address(area.flags))",
+        "result = cache_flag_set(area, entry_offset(entry), slots)",
+    ),
+    Switch("index-after-flag", "cache", "cache_remove", "index_remove("),
+    Switch(
+        "index-after-flag", "cache", "cache_remove", "cache_flag_clear(",
+        "if True: cache_flag_clear(area, entry_offset(entry), mm.frames[frame].slots); index_remove(area, mm, frame)",
+    ),
+    Switch("no-recheck", "fault", "map_around", "state = arch.load(", nth=2),
+    Switch(
+        "bounds-outside", "swap_map", "swap_count", "area: ",
+        "if True: inside = in_bounds(area_at(type), offset, 1); area = guard.enter(type)",
+    ),
+    Switch(
+        "bounds-outside", "swap_map", "swap_count", "if in_bounds(",
+        "if inside and area.map[offset] & SWAP_MAP_BAD != SWAP_MAP_BAD: count = area.map[offset] & SWAP_MAP_BAD",
+    ),
+    Switch("count-outside", "swap_map", "swap_count", "area: ", "area = area_at(type)"),
+    Switch("count-outside", "swap_map", "swap_count", "guard.exit("),
+    Switch("continuation-outside", "swap_map", "add_swap_count_continuation", "area: ", "area = area_at(type)"),
+    Switch("continuation-outside", "swap_map", "add_swap_count_continuation", "guard.exit("),
+    Switch("refusal-unsaid", "swap_map", "add_swap_count_continuation", "result = -ENOMEM"),
+]  # fmt: skip
+SWITCHES: dict[str, list[Switch]] = {}
+for _switch in _ALL:
+    SWITCHES.setdefault(_switch.name, []).append(_switch)
 
 
-def named(name: str) -> Switch:
-    if name not in SWITCHES:
-        raise NoSuchSwitch(f"there is no switch {name!r}; there are {', '.join(SWITCHES)}.")
-    return SWITCHES[name]
+def named(names: str) -> tuple[Switch, ...]:
+    """All that a name stands for, or several joined by +; nothing for ""."""
+    found: list[Switch] = []
+    for name in names.split("+") if names else ():
+        if name not in SWITCHES:
+            raise NoSuchSwitch(f"there is no switch {name!r}; there are {', '.join(SWITCHES)}.")
+        found += SWITCHES[name]
+    return tuple(found)
