@@ -4,18 +4,21 @@ import errno
 
 
 class Faults:
-    """Errors that tests and the simulator ask for: the ``after``-th coming call of a name fails, ``times`` times in a row."""
+    """Errors that tests and the simulator ask for: the ``after``-th coming call of a name fails, ``times`` times in a row.
+    With ``cpu``, of those that this CPU makes: who comes first is no matter then, and steps of others commute with them."""
 
     def __init__(self):
         super().__init__()
-        self.wanted: dict[str, list[list[int]]] = {}
+        self.wanted: dict[str, list[list]] = {}
 
-    def inject(self, name, error=errno.EIO, after=0, times=1):
-        self.wanted.setdefault(name, []).append([after, times, error])
+    def inject(self, name, error=errno.EIO, after=0, times=1, cpu=None):
+        self.wanted.setdefault(name, []).append([after, times, error, cpu])
 
     def injected(self, name):
         """-errno when this call is to fail, else 0."""
         for want in self.wanted.get(name, []):
+            if want[3] not in (None, self.current):
+                continue
             if want[0]:
                 want[0] -= 1
             elif want[1]:

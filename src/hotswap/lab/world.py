@@ -133,6 +133,14 @@ class World:
         yield from self.twin.swapon.area_publish(type)
         return type
 
+    def reclaim(self, space: Space, pages: int):
+        """One round of reclaim, as the thread in the background makes it."""
+        contract = self.twin.guard.contract
+        used = yield from contract.guard_use_mm(space.index)
+        left = yield from self.twin.reclaim.shrink(space.mm, pages, True)
+        yield from contract.guard_unuse_mm(space.index, used)
+        return left
+
     def state_of(self, type: int) -> int:
         return self.twin.swapoff.emptyings[type].state.v
 
@@ -190,7 +198,7 @@ class World:
             if byte == swap_map.SWAP_MAP_BAD:
                 continue
             used += byte != 0
-            count, cache = byte & swap_map.SWAP_MAP_BAD, bool(byte & swap_map.SWAP_HAS_CACHE)
+            count, cache = self.counted(area, slot, byte), bool(byte & swap_map.SWAP_HAS_CACHE)
             if count != references[type, slot]:
                 raise WrongEnd(f"slot {slot} of area {type} counts {count} references and has {references[type, slot]}")
             if cache != bool(cached[type, slot]):
@@ -198,6 +206,12 @@ class World:
                 raise WrongEnd(f"slot {slot} of area {type} is held by {cached[type, slot]} frames and {says}")
         if area.inuse.v != used:
             raise WrongEnd(f"area {type} says that {area.inuse.v} slots are in use, and {used} are")
+
+    def counted(self, area, slot: int, byte: int) -> int:
+        """A slot's count, what stands in its continuation included."""
+        swap_map, size = self.twin.swap_map, self.twin.area.CLUSTER_SLOTS
+        extra = newest(newest(area, "clusters").items[slot // size], "extra") if byte & swap_map.COUNT_CONTINUED else None
+        return (byte & swap_map.SWAP_MAP_BAD) + (extra.items.get(slot % size, 0) if extra else 0)
 
     def references(self) -> tuple[Counter, Counter]:
         """How many entries refer to each (type, slot); how many pages of each space are in memory."""
