@@ -4,7 +4,14 @@ import pytest
 from lab_programs import state_of
 
 from hotswap.lab import twin
-from hotswap.lab.findings import Deadlock, Finding, Livelock, LostWakeUp, NotPublished, UseAfterFree, WrongEnd
+from hotswap.lab.findings import (
+    Deadlock,
+    Livelock,
+    LostWakeUp,
+    NotPublished,
+    UseAfterFree,
+    WrongEnd,
+)
 from hotswap.lab.machine import Actor, Machine
 from hotswap.lab.scenario.contract import Case, find
 from hotswap.lab.strategy.exhaustive import Exhaustive
@@ -280,29 +287,21 @@ def test_after_a_schedule_everything_is_as_before_it(case):
 
 
 def test_a_finding_names_both_sides():
-    """Who freed it, where; who touches it, where. The reader keeps an area's object of its own, beyond any section."""
-    world = World("rcu_pointer")
-    off = world.area(16)
-    held = world.twin.area.objects[off]
-    world.ready()
-
-    def reader():
-        yield from world.twin.area.area_row_taken(off)
-        yield from world.twin.swap_map.slot_release(held, 1)
-
-    actors = [Actor("reader", reader), Actor("swapoff", lambda: world.swapoff(off))]
-    machine, strategy = Machine(world.twin, actors, world.audit), Exhaustive(2)
-    found: dict[type, Finding] = {}
-    while UseAfterFree not in found and strategy.begin():
-        if finding := machine.run(strategy).finding:
-            found.setdefault(type(finding), finding)
-    freed = found[UseAfterFree]
-    assert freed.freed is not None
-    cpu, stack = freed.freed
-    assert (freed.cpu, cpu) == (0, 1)
+    """Who freed it, where; who touches it, where. Here what the one waits for goes with what the other frees."""
+    case = Case("r06_count_readers", "rcu_pointer", "count-outside", "sc")
+    machine, strategy = find(case.scenario).machine(case), Exhaustive(2)
+    finding = None
+    while strategy.begin() and not finding:
+        finding = machine.run(strategy).finding
+    assert isinstance(finding, UseAfterFree)
+    assert finding.freed is not None
+    cpu, stack = finding.freed
+    assert (finding.cpu, cpu) == (0, 1)
     assert stack[:2] == ("swapoff_main", "area_free_tables")
-    assert freed.stack[0] == "slot_release"
-    assert "freed by CPU 1 in swapoff_main > area_free_tables" in str(freed) and "CPU 0 (reader) is in slot_release" in str(freed)
+    assert finding.stack == ("swap_count",)
+    assert "freed by CPU 1 in swapoff_main > area_free_tables" in str(finding) and "CPU 0 (count) is in swap_count" in str(
+        finding
+    )
 
 
 @pytest.mark.parametrize("guard", ["none", "percpu_ref"])

@@ -15,8 +15,8 @@ A schedule is the list of choices: an actor's number (a CPU, or BUFFERS + CPU fo
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
-from .findings import Deadlock, Finding, Livelock, LostWakeUp
-from .memory import Null, Thing, name_of, take_places
+from .findings import Deadlock, Finding, Livelock, LostWakeUp, UseAfterFree
+from .memory import Null, Thing, freed, name_of, take_places
 from .steps import IN_TIME, READY, holder
 from .trace import Outcome, Step, stack_of, stack_of_frames, stack_of_traceback
 from .twin import SteppingTwin
@@ -138,10 +138,13 @@ class Machine:
             if op is None or (must_wait and must_wait(cpu, op[0])):
                 continue
             ready = READY.get(op[0])
-            if ready is None or ready(seam, op):
+            try:
+                if ready is None or ready(seam, op):
+                    able.append(cpu)
+                elif op[0] in IN_TIME and IN_TIME[op[0]](op):
+                    later.append(cpu)
+            except UseAfterFree:  # what it stands before is gone: its own step says so
                 able.append(cpu)
-            elif op[0] in IN_TIME and IN_TIME[op[0]](op):
-                later.append(cpu)
         if self.model.acts:
             able += [BUFFERS + action.cpu for action in self.model.internal()]
         self.forced = False
@@ -307,7 +310,7 @@ class Machine:
 
     def record_waits(self, cpu: int) -> None:
         op = self.ops[cpu]
-        ready = READY.get(op[0]) if op else None
+        ready = READY.get(op[0]) if op and not (len(op) > 1 and freed(op[1])) else None
         if op and ready and not ready(self.seam, op) and self.steps is not None:
             target = op[1] if len(op) > 1 else None
             name = name_of(target) if isinstance(target, Thing) else ""

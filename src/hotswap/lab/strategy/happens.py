@@ -10,6 +10,7 @@ Reads of a place that nothing ever writes need no clocks and are most of all rea
 """
 
 from ..machine import BUFFERS
+from ..memory import freed
 
 CPUS = 8
 WIDTH = 2 * CPUS
@@ -215,7 +216,7 @@ class Order:
 
     def waiting(self, actor: int, op: tuple, depth: int) -> list[tuple[int, Event]]:
         """For who still waits for a lock at the end: races with those that hold it, as if it got it."""
-        if op[0] not in LOCKS:
+        if op[0] not in LOCKS or freed(op[1]):
             return []
         place = op[1].uid
         last = self.last_of.get(actor)
