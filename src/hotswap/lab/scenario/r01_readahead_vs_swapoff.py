@@ -7,18 +7,30 @@ Source: seed 000, the commit message of the 2019 patch: swapin_readahead() betwe
     read_window()
       gather() returns
       take_slots()
-        load(flags)
+        cache_reserve()
+          mutex_lock(lock) next
                                       swapoff_start()
                                       swapoff_main()
                                         guard_retire() returns
                                         area_free_tables()
                                           table_free(map)
-        cache_reserve()                                       <- the map is gone
+          cache_flag_set()                                      <- the map is gone
 
 Readahead looks at entries without locking them, so nothing but the guard keeps the area while it does.
+
+Today's readahead refuses an area that is being emptied (R19) and an offset beyond its bounds (R04; an area that is off has none), both
+after it has the area's lock. So the drawing is of ``none`` with these two left out, as it was in 2019. With them ``none`` fails all
+the same, later: what was read is let go of when nobody refers to it any more, and the look-up for that has neither check.
 """
 
-EXPECT = {("none", ""): "sometimes", ("percpu_ref", ""): "never"}
+from .contract import seven
+
+EXPECT: dict[tuple[str, ...], str] = {
+    ("none", ""): "sometimes",
+    ("none", "reserve-when-emptying+no-bounds"): "sometimes",
+    **seven(),
+    ("percpu_ref", "reserve-when-emptying+no-bounds"): "never",
+}
 
 
 def setup(world):
