@@ -16,7 +16,8 @@ class NoSuchSwitch(HotswapError):
 
 @dataclass(frozen=True)
 class Switch:
-    """In ``function`` of the engine's ``module``, the statement that begins with ``statement`` goes; ``instead`` stands there then.
+    """In ``function`` of the engine's ``module``, the statement that begins with ``statement`` goes; ``instead`` stands there then;
+    ``if condition: ...`` and ``while condition: ...`` keep what stood in it.
 
     Where several begin so, ``nth`` says which (1: the first); 0: there is but one.
     """
@@ -66,6 +67,8 @@ class _Change(ast.NodeTransformer):
         for inner in ast.walk(new):
             if hasattr(inner, "lineno"):
                 ast.copy_location(inner, node)
+        if isinstance(new, ast.If | ast.While) and isinstance(node, ast.If | ast.While) and ast.unparse(new.body[0]) == "...":
+            new.body, new.orelse = node.body, node.orelse
         return ast.copy_location(new, node)
 
 
