@@ -186,9 +186,10 @@ class World:
         area, swap_map = self.twin.area.objects[type], self.twin.swap_map
         table = newest(area, "map")
         if not table:
-            stale = [entry for entry in references if entry[0] == type]
-            if stale:
-                raise WrongEnd(f"area {type} is off and slot {stale[0][1]} of it is still referred to")
+            for kept, how in ((references, "referred to"), (cached, "held by a frame")):
+                stale = [slot for off, slot in kept if off == type]
+                if stale:
+                    raise WrongEnd(f"area {type} is off and slot {stale[0]} of it is still {how}")
             return
         if freed(table):
             raise WrongEnd(f"area {type} still has its map, {name_of(table)}")
