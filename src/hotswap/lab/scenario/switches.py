@@ -75,6 +75,16 @@ class _Change(ast.NodeTransformer):
 _ALL = [
     Switch("no-acquire", "guard.percpu_ref", "enter", "arch.acquire()"),
     Switch("no-bounds", "swap_map", "in_bounds", "return ", "return True"),
+    # R26: emptying believes what it noted of an entry without its lock; lets go of the lock for its transfer.
+    Switch("hint-believed", "swapoff", "lock_found", "if pte_entry(state) == ", "if True: run.seen = pte_order(state); return True"),
+    Switch(
+        "unlocked-transfer", "swapoff", "lock_found", "if kind == PTE_SWAPPED:",
+        "if kind == PTE_SWAPPED: arch.bit_unlock(cython.address(pte.state), state); return True",
+    ),
+    Switch(
+        "unlocked-transfer", "swapoff", "load", "page = run.pages[number]",
+        "if True: page = run.pages[number]; arch.bit_lock(cython.address(mm.ptes[page].state))",
+    ),
     Switch(
         "reserve-when-emptying", "cache", "cache_reserve", "if arch.load(cython.address(area.flags))",
         "result = cache_flag_set(area, entry_offset(entry), slots)",
