@@ -85,6 +85,27 @@ _ALL = [
         "unlocked-transfer", "swapoff", "load", "page = run.pages[number]",
         "if True: page = run.pages[number]; arch.bit_lock(cython.address(mm.ptes[page].state))",
     ),
+    # R16, R25: a fault lets go of its entry while it reads; with the second it looks again afterwards.
+    Switch(
+        "unlocked-read", "fault", "swap_in", "frame = read_entry(",
+        "if True:\n"
+        "    arch.bit_unlock(cython.address(mm.ptes[page].state), state)\n"
+        "    frame = read_entry(mm, entry, order, page)\n"
+        "    arch.bit_lock(cython.address(mm.ptes[page].state))",
+    ),
+    Switch(
+        "rechecked-read", "fault", "swap_in", "frame = read_entry(",
+        "if True:\n"
+        "    arch.bit_unlock(cython.address(mm.ptes[page].state), state)\n"
+        "    frame = read_entry(mm, entry, order, page)\n"
+        "    arch.bit_lock(cython.address(mm.ptes[page].state))\n"
+        "    now = arch.load(cython.address(mm.ptes[page].state))\n"
+        "    if now & PTE_KIND != PTE_SWAPPED or pte_entry(now) != entry:\n"
+        "        if frame != NO_FRAME:\n"
+        "            frame_put(mm, frame, FRAME_READY)\n"
+        "        uncharge(mm, cython.cast(uint64_t, 1) << order)\n"
+        "        return now",
+    ),
     Switch(
         "reserve-when-emptying", "cache", "cache_reserve", "if arch.load(cython.address(area.flags))",
         "result = cache_flag_set(area, entry_offset(entry), slots)",
