@@ -106,6 +106,21 @@ _ALL = [
         "        uncharge(mm, cython.cast(uint64_t, 1) << order)\n"
         "        return now",
     ),
+    # R19, with "reserve-when-emptying": the cache takes slots that nobody refers to.
+    Switch("cache-takes-free-slots", "swap_map", "cache_flag_set", "if value == 0 or ", "if value == SWAP_MAP_BAD: ..."),
+    # R20, R24: slots are handed out on an area that is being emptied; it stays on the list of those that take new ones.
+    Switch(
+        "alloc-when-emptying", "swap_map", "swap_alloc", "if arch.load(cython.address(area.flags)) & SWP_WRITEOK and ",
+        "if arch.load(cython.address(area.inuse)) + (1 << order) <= area.usable"
+        " and cluster_take(area, order, want, cython.address(run)): ...",
+    ),
+    Switch("stays-on-the-list", "area", "area_deactivate", "active.count = left"),
+    # R20: reclaim believes what an entry said before it was locked.
+    Switch(
+        "stale-victim", "reclaim", "isolate", "younger: uint32_t = pte.prev",
+        "if True: younger: uint32_t = pte.prev; before = arch.load(cython.address(pte.state))",
+    ),
+    Switch("stale-victim", "reclaim", "isolate", "state = arch.load(", "state = before"),
     Switch(
         "reserve-when-emptying", "cache", "cache_reserve", "if arch.load(cython.address(area.flags))",
         "result = cache_flag_set(area, entry_offset(entry), slots)",
