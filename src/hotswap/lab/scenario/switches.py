@@ -121,6 +121,10 @@ _ALL = [
         "if True: younger: uint32_t = pte.prev; before = arch.load(cython.address(pte.state))",
     ),
     Switch("stale-victim", "reclaim", "isolate", "state = arch.load(", "state = before"),
+    # R22: a swapoff that fails does not put the area back; keeps its entries locked; moves what it could not read.
+    Switch("failed-stays-out", "swapoff", "swapoff_main", "area_activate(type)"),
+    Switch("failed-keeps-locks", "swapoff", "empty_run", "for number in range(done, run.count):"),
+    Switch("failed-moves-on", "swapoff", "empty_run", "while done < run.count and ", "while done < run.count: ..."),
     Switch(
         "reserve-when-emptying", "cache", "cache_reserve", "if arch.load(cython.address(area.flags))",
         "result = cache_flag_set(area, entry_offset(entry), slots)",
