@@ -125,6 +125,13 @@ _ALL = [
     Switch("failed-stays-out", "swapoff", "swapoff_main", "area_activate(type)"),
     Switch("failed-keeps-locks", "swapoff", "empty_run", "for number in range(done, run.count):"),
     Switch("failed-moves-on", "swapoff", "empty_run", "while done < run.count and ", "while done < run.count: ..."),
+    # R23: readahead stays in the section in which it took its slots until its transfer is over.
+    Switch("section-over-transfer", "cache", "cache_reserve", "guard.exit(type)", "if result != 0: guard.exit(type)"),
+    Switch("section-over-transfer", "cache", "cache_add", "guard.exit(type)"),
+    Switch(
+        "section-over-transfer", "cache", "cache_settle", "arch.mutex_unlock(cython.address(mm.frame_lock))",
+        "if True: guard.exit(entry_type(record.entry)); arch.mutex_unlock(cython.address(mm.frame_lock))",
+    ),
     Switch(
         "reserve-when-emptying", "cache", "cache_reserve", "if arch.load(cython.address(area.flags))",
         "result = cache_flag_set(area, entry_offset(entry), slots)",
