@@ -3,7 +3,8 @@
 Whoever makes a table knows of it. What a CPU knows goes along with what it releases (a release store, an unlock, a wake-up, a thread it starts)
 and comes to whoever acquires that (a load with acquire, or a load and an acquire after it; a lock, a wait, a join); a full barrier on
 every CPU tells everybody. Who comes to a table another way, through a pointer that it happened to read, may find it half set up: under a
-weak memory model it sees what it held before, under any it may be early. Compare Flanagan and Freund, "FastTrack" (PLDI 2009): this is
+weak memory model it sees what it held before, under any it may be early. What releases and acquires is the model's: where it keeps loads in
+order and stores in order (sc, tso), all of them do, so that a missing order is no finding where it does no harm. Compare Flanagan and Freund, "FastTrack" (PLDI 2009): this is
 its happens-before, kept for tables as a whole.
 """
 
@@ -23,6 +24,7 @@ ACQUIRES = _BOTH | {
     "read_lock",
     "write_lock",
 }
+IN_ORDER = frozenset({"load", "store", "add"})  # release and acquire, too, where a model reorders neither loads nor stores
 RELEASES = _BOTH | {"store_release", "bit_unlock", "mutex_unlock", "read_unlock", "write_unlock"}
 
 
@@ -30,6 +32,7 @@ class Births:
     """Of one schedule. Costs nothing until the first table is made in it."""
 
     def __init__(self) -> None:
+        self.in_order = False  # the model's
         self.made: list[tuple[int, str]] = []  # who made the table of this number, where
         self.known: dict[int, set[int]] = defaultdict(set)  # by CPU: numbers of tables
         self.carried: dict[int, set[int]] = defaultdict(set)  # by place: what its last release brought along
@@ -54,11 +57,12 @@ class Births:
 
     def step(self, cpu: int, kind: str, place: int) -> None:
         """A step of the seam was made, at the place of its target."""
+        in_order = self.in_order and kind in IN_ORDER
         if kind in ("load", "load_acquire"):
             self.pending[cpu] |= self.carried[place]
-        if kind in ACQUIRES:
+        if kind in ACQUIRES or in_order:
             self.known[cpu] |= self.carried[place]
-        if kind in RELEASES:
+        if kind in RELEASES or (in_order and kind != "load"):
             self.hand_over(cpu, place)
         elif kind == "store":
             self.carried.pop(place, None)

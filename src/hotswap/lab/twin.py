@@ -28,7 +28,7 @@ from .stepping import Callee, Function, Steps, bump, stepping_functions, table_f
 from .steps import IN_TIME, READY, SteppingSeam
 from .watch import Watch, watched_struct
 
-GUARDED = frozenset({"Area"})  # structs that are published and retired: a weak model may show their fields stale
+GUARDED = frozenset({"Area", "Ref"})  # structs that are published and retired: a weak model may show their fields stale
 Patch = Callable[[str, ast.Module], ast.Module]  # (module's name, its tree) to what is loaded instead
 
 
@@ -233,6 +233,7 @@ class SteppingTwin(Twin):
         self.watch = Watch()
         self.table = self.watch.Table
         self.watch.model = by_name(model)(self.watch)
+        self.watch.births.in_order = self.watch.model.in_order
         self.stepping = self.functions(patches)
         super().__init__(constants, patches)
 

@@ -36,6 +36,7 @@ class Model:
 
     name = ""
     ordered = True  # no load is ever stale: fences need no scheduling and accesses need not conflict with ``heavy``
+    in_order = True  # neither loads pass loads nor stores stores: each is an acquire or a release
     stale_fields = False  # plain loads of guarded structs are asked for, too
     acts = False  # internal() may have something to say
 

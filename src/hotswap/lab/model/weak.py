@@ -58,6 +58,7 @@ def no_older(history, seen):
 class Views(Model):
     name = "weak"
     ordered = False
+    in_order = False
     stale_fields = True
 
     def __init__(self, watch, free_rmw=False):
