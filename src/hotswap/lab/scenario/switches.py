@@ -150,6 +150,20 @@ _ALL = [
         "bounds-outside", "swap_map", "swap_count", "if in_bounds(",
         "if inside and area.map[offset] & SWAP_MAP_BAD != SWAP_MAP_BAD: count = area.map[offset] & SWAP_MAP_BAD",
     ),
+    # R05: what orders a swapon's publication, for each design.
+    Switch(
+        "publish-first", "swapon", "area_setup", "if map_setup(area)",
+        "if True: guard_publish(type, cython.NULL); arch.check(not map_setup(area), b'the lab has memory')",
+    ),
+    Switch(
+        "publish-no-release", "guard.percpu_ref", "resurrect", "arch.store_release",
+        "arch.store(cython.address(refs[type].live), REF_LIVE)",
+    ),
+    Switch("no-grace-period", "guard.rcu", "publish", "synchronize_rcu()"),
+    Switch("no-srcu-grace-period", "guard.srcu", "publish", "synchronize_srcu("),
+    Switch("no-visit", "guard.mmlist", "publish", "visit_everyone()"),
+    Switch("no-stop", "guard.stop_machine", "publish", "stop()"),
+    Switch("no-stop", "guard.stop_machine", "publish", "go()"),
     Switch("count-outside", "swap_map", "swap_count", "area: ", "area = area_at(type)"),
     Switch("count-outside", "swap_map", "swap_count", "guard.exit("),
     Switch("continuation-outside", "swap_map", "add_swap_count_continuation", "area: ", "area = area_at(type)"),
