@@ -24,7 +24,7 @@ orders both sides, so their users have none; left out, weak finds it, and sc and
 
 DESIGNS = ("percpu_ref", "mmlist", "stop_machine", "stop_machine_work", "rcu", "srcu", "rcu_pointer")
 
-EXPECT = {
+EXPECT: dict[tuple[str, ...], str] = {
     ("none", ""): "sometimes",
     **{(guard, "", model): "never" for guard in DESIGNS for model in ("sc", "weak")},
     ("percpu_ref", "", "tso"): "never",
