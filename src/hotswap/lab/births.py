@@ -69,9 +69,13 @@ class Births:
         elif kind in ("fence", "heavy"):
             self.acquire(cpu)
         if kind == "heavy":
-            everything = set(range(len(self.made)))
-            for other in [*self.known, *range(len(self.known) + 8)]:
-                self.known[other] |= everything
+            self.settle()
+
+    def settle(self) -> None:
+        """Everybody knows of everything: a barrier on every CPU, or the end, where all have been joined."""
+        everything = set(range(len(self.made)))
+        for other in [*self.known, *range(len(self.known) + 8)]:
+            self.known[other] |= everything
 
     def hand_over(self, cpu: int, place: int) -> None:
         """Adds to what is there: a lock that several let go of, a read-modify-write that goes on with an earlier release."""

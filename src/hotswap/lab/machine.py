@@ -260,6 +260,7 @@ class Machine:
         stuck = [cpu for cpu, op in enumerate(self.ops) if op and not self.daemons[cpu]]
         if not stuck:
             self.model.settle()
+            self.births.settle()
             return self.check()
         told = "; ".join(self.waits(cpu) for cpu in stuck)
         ops = [op for cpu in stuck if (op := self.ops[cpu])]
