@@ -234,7 +234,8 @@ def name_of(thing):
     up = object.__getattribute__(thing, "_up") if isinstance(thing, Thing) else None
     if isinstance(up, tuple):
         parent, key = up
-        return f"{name_of(parent)}[{key}]" if isinstance(parent, Table) else f"{name_of(parent)}.{key}"
+        table = issubclass(type(parent), Table)  # isinstance() would look at the parent, which may be freed
+        return f"{name_of(parent)}[{key}]" if table else f"{name_of(parent)}.{key}"
     if isinstance(up, str):
         return up
     return f"a table of {thing.kind}" if isinstance(thing, Table) else f"a {type(thing).__name__}"

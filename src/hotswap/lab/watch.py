@@ -102,7 +102,7 @@ def watched_struct(name: str, fields: dict, watch: Watch, guarded: bool) -> type
         raw = _raw(field)
         value, also = f"self.{raw}", ""
         if isinstance(field_kind, kinds.Pointer):  # a table is called after the field that points to it
-            also = f"named(value, self, {field!r})\n    "
+            also = f"named(value, self, {field!r}, undo)\n    "
         if guarded:
             value = f"watch.model.plain_load(watch.cpu, self, {field!r}) if watch.model.stale_fields else self.{raw}"
             also += f"watch.model.stale_fields and watch.model.plain_store(watch.cpu, self, {field!r}, value)\n    "
@@ -115,8 +115,9 @@ def watched_struct(name: str, fields: dict, watch: Watch, guarded: bool) -> type
     return kind
 
 
-def _named(value, struct, field):
+def _named(value, struct, field, undo):
     if isinstance(value, Table) and object.__getattribute__(value, "_up") is None:
+        undo((object.__setattr__, value, "_up", None))  # the next schedule may put it elsewhere
         object.__setattr__(value, "_up", (struct, field))
 
 
