@@ -136,10 +136,10 @@ _ALL = [
         "reserve-when-emptying", "cache", "cache_reserve", "if arch.load(cython.address(area.flags))",
         "result = cache_flag_set(area, entry_offset(entry), slots)",
     ),
-    Switch("index-after-flag", "cache", "cache_remove", "index_remove("),
+    Switch("index-after-section", "cache", "cache_take", "index_remove("),
     Switch(
-        "index-after-flag", "cache", "cache_remove", "cache_flag_clear(",
-        "if True: cache_flag_clear(area, entry_offset(entry), mm.frames[frame].slots); index_remove(area, mm, frame)",
+        "index-after-section", "cache", "cache_take", "guard.exit(",
+        "if True: guard.exit(type); index_remove(area, mm, result) if result >= 0 else None",
     ),
     Switch("no-recheck", "fault", "map_around", "state = arch.load(", nth=2),
     Switch(
