@@ -157,6 +157,19 @@ def test_a_switch_whose_place_is_gone_is_refused(switch, said):
         switch("hotswap.engine.swap_map", ast.parse(text))
 
 
+def test_several_switches_are_joined_and_one_may_be_in_several_places():
+    assert [s.name for s in switches.named("no-bounds+count-outside")] == ["no-bounds", "count-outside", "count-outside"]
+    assert switches.named("") == ()
+    with pytest.raises(switches.NoSuchSwitch, match="there is no switch 'magic'"):
+        switches.named("no-bounds+magic")
+
+
+def test_a_switch_says_which_of_several_places_it_means():
+    text = "def work(x):\n    x = 1\n    if x:\n        x = 2\n    x = 3\n"
+    changed = switches.Switch("s", "made", "work", "x = ", "x = 9", nth=2)("hotswap.engine.made", ast.parse(text))
+    assert ast.unparse(changed) + "\n" == text.replace("x = 2", "x = 9")
+
+
 def scenario(monkeypatch, name="r90_made_up", **more):
     module = types.ModuleType(f"hotswap.lab.scenario.{name}", "Is this one?\n\nSource: this test.\n")
     race = find("r01").module

@@ -1,10 +1,12 @@
 """What scenarios stand on: accesses fault and are served, and the audit sees what is wrong at the end."""
 
+import errno
+
 import pytest
 
 from hotswap.lab.findings import WrongEnd
 from hotswap.lab.machine import Actor, Machine
-from hotswap.lab.scenario.contract import Case, find
+from hotswap.lab.scenario.contract import Case, find, scenarios
 from hotswap.lab.strategy.exhaustive import Exhaustive
 from hotswap.lab.strategy.random_walk import RandomWalk
 from hotswap.lab.world import World, stamp
@@ -118,6 +120,30 @@ def test_the_audit_sees_what_is_wrong(world, spoil, said):
         world.audit()
 
 
+def test_the_audit_counts_what_is_continued():
+    """A slot whose count went on in the cluster's table, and came back to one."""
+    world = World(SWAP_MAP_MAX=1, CONTINUATION=1)
+    world.area(16)
+    array = world.space(1)
+    world.fill(array)
+    world.evict(array, 1)
+    swap_map, entry = world.twin.swap_map, array.pte(0) >> world.twin.mm.PTE_ENTRY_SHIFT
+    assert world.alone(swap_map.swap_duplicate(entry, 1)) == -errno.ENOMEM
+    assert world.alone(swap_map.add_swap_count_continuation(entry, 1)) == 0
+    assert world.alone(swap_map.swap_duplicate(entry, 1)) == 0
+    with pytest.raises(WrongEnd, match="counts 2 references and has 1"):
+        world.audit()
+    assert world.alone(swap_map.swap_free(entry, 1)) == 0
+    world.audit()
+
+
+def test_an_error_for_one_cpu_is_no_others(world):
+    world.seam.inject("table", errno.ENOMEM, cpu=1)
+    swap_map, entry = world.twin.swap_map, world.array.pte(0) >> world.twin.mm.PTE_ENTRY_SHIFT
+    refused = [world.twin.alone(swap_map.add_swap_count_continuation(entry, 1), cpu) for cpu in (1, 0)]
+    assert refused == [-errno.ENOMEM, 0]
+
+
 def test_the_audit_sees_an_entry_of_an_area_that_is_off(world):
     world.alone(world.twin.area.area_detach(world.off))
     with pytest.raises(WrongEnd, match="area 0 is off and slot [12] of it is still referred to"):
@@ -141,7 +167,7 @@ def test_a_guard_that_does_not_exist_is_refused():
         World("magic")
 
 
-@pytest.mark.parametrize("key", ["r01", "r04"])
+@pytest.mark.parametrize("key", scenarios())
 def test_scenarios_without_a_race_end_well(key):
     """One CPU after the other: the check of every scenario accepts what nobody disturbed."""
     scenario = find(key)
