@@ -170,6 +170,13 @@ def test_a_switch_says_which_of_several_places_it_means():
     assert ast.unparse(changed) + "\n" == text.replace("x = 2", "x = 9")
 
 
+def test_a_switch_may_change_a_condition_alone():
+    tree = ast.parse("def f():\n    if a and b:\n        c()\n    else:\n        d()\n    while a and b:\n        c()")
+    for start, instead in (("if a and ", "if b: ..."), ("while a and ", "while b: ...")):
+        tree = switches.Switch("s", "swap_map", "f", start, instead)("hotswap.engine.swap_map", tree)
+    assert ast.unparse(tree) == "def f():\n    if b:\n        c()\n    else:\n        d()\n    while b:\n        c()"
+
+
 def scenario(monkeypatch, name="r90_made_up", **more):
     module = types.ModuleType(f"hotswap.lab.scenario.{name}", "Is this one?\n\nSource: this test.\n")
     race = find("r01").module

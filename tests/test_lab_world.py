@@ -150,6 +150,15 @@ def test_the_audit_sees_an_entry_of_an_area_that_is_off(world):
         world.audit()
 
 
+def test_the_audit_sees_a_frame_of_an_area_that_is_off(world):
+    world.alone(world.twin.area.area_detach(1))
+    world.audit()
+    frame = world.array.mm.frames[0]
+    frame.state, frame.entry, frame.slots = world.twin.mm.FRAME_STANDBY, world.twin.entry.make_entry(1, 1), 1
+    with pytest.raises(WrongEnd, match="area 1 is off and slot 1 of it is still held by a frame"):
+        world.audit()
+
+
 def test_bytes_that_are_not_those_written_are_seen(world):
     file = world.seam.files[next(iter(world.seam.files))]
     file[4096:8192] = bytes(4096)
