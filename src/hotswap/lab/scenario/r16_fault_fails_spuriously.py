@@ -20,6 +20,7 @@ is enough against swapoff alone (R25 is what it is not enough for). Swapoff load
 
 EXPECT = {
     ("percpu_ref", ""): "never",
+    ("percpu_ref", "", "weak"): "never",
     ("percpu_ref", "unlocked-read"): "sometimes",
     ("percpu_ref", "rechecked-read"): "never",
 }

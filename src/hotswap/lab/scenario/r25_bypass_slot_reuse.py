@@ -21,6 +21,7 @@ afterwards, which is what the kernel did; ``unlocked-read`` does not even look. 
 
 EXPECT = {
     ("percpu_ref", ""): "never",
+    ("percpu_ref", "", "weak"): "never",
     ("percpu_ref", "rechecked-read"): "sometimes",
     ("percpu_ref", "unlocked-read"): "sometimes",
 }

@@ -23,6 +23,7 @@ Then only the kernel is left, which does not copy onto a page that is there.
 
 EXPECT = {
     ("percpu_ref", ""): "never",
+    ("percpu_ref", "", "weak"): "never",
     ("percpu_ref", "unlocked-transfer"): "sometimes",
     ("percpu_ref", "hint-believed"): "sometimes",
 }
