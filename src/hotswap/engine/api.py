@@ -5,16 +5,10 @@ which holds that lock is stuck in. Numbers in, numbers out; sentences are made b
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine import mmap, pin, swap_map, swapoff, swapon
-from cython.cimports.hotswap.engine.area import SWP_EMPTYING, SWP_WRITEOK, Area, area_release_row, area_row_taken
+from cython.cimports.hotswap.engine.area import SWP_EMPTYING, SWP_WRITEOK, Figures, area_release_row, area_row_taken
+from cython.cimports.hotswap.engine.area import area_figures as area_figures_now
 from cython.cimports.hotswap.engine.entry import AREAS
-from cython.cimports.hotswap.engine.guard.contract import (
-    NO_MM,
-    choose_guard,
-    guard,
-    guard_chosen,
-    guard_unuse_mm,
-    guard_use_mm,
-)
+from cython.cimports.hotswap.engine.guard.contract import choose_guard, guard_chosen
 from cython.cimports.hotswap.engine.mm import COUNTERS
 from cython.cimports.libc.stdint import int64_t, uint64_t
 
@@ -86,32 +80,19 @@ def swap_off_progress(type: cython.int) -> tuple:
 
 def area_figures(type: cython.int) -> dict:
     """Pages: usable, used, read, written; transfers that failed; flags. All zero of one that has just gone off."""
-    usable: uint64_t = 0
-    used: uint64_t = 0
-    pages_in: uint64_t = 0
-    pages_out: uint64_t = 0
-    errors: uint64_t = 0
-    flags: uint64_t = 0
+    figures = cython.declare(Figures)
     with cython.nogil:
-        mm_used: cython.bint = guard_use_mm(NO_MM)
-        area: cython.pointer(Area) = guard.enter(type)  # as every other reader of an area (R06, R11)
-        if area:
-            usable = area.usable
-            used = arch.load(cython.address(area.inuse))
-            pages_in = arch.load(cython.address(area.pages_in))
-            pages_out = arch.load(cython.address(area.pages_out))
-            errors = arch.load(cython.address(area.errors))
-            flags = arch.load(cython.address(area.flags))
-            guard.exit(type)
-        guard_unuse_mm(NO_MM, mm_used)
+        on: cython.bint = area_figures_now(type, cython.address(figures))
+    if not on:
+        figures = Figures(usable=0, used=0, pages_in=0, pages_out=0, errors=0, flags=0)
     return {
-        "usable": usable,
-        "used": used,
-        "pages_in": pages_in,
-        "pages_out": pages_out,
-        "errors": errors,
-        "writeok": bool(flags & SWP_WRITEOK),
-        "emptying": bool(flags & SWP_EMPTYING),
+        "usable": figures.usable,
+        "used": figures.used,
+        "pages_in": figures.pages_in,
+        "pages_out": figures.pages_out,
+        "errors": figures.errors,
+        "writeok": bool(figures.flags & SWP_WRITEOK),
+        "emptying": bool(figures.flags & SWP_EMPTYING),
         "on": bool(area_row_taken(type)),
     }
 

@@ -57,6 +57,14 @@ cdef struct Parked:         # an area's tables between the moment it loses them 
     Cluster *clusters
     uint32_t *buckets
 
+cdef struct Figures:        # of an area, for who watches
+    uint64_t usable
+    uint64_t used
+    uint64_t pages_in
+    uint64_t pages_out
+    uint64_t errors
+    uint64_t flags
+
 cdef Area *areas            # the rows
 cdef Area *objects[32]      # what area_at() gives: the row, or the object that was made for this swapon
 cdef Area *made[32]         # that object's memory, or NULL
@@ -75,5 +83,6 @@ cdef void area_activate(int type) noexcept nogil
 cdef bint area_deactivate(int type) noexcept nogil
 cdef int areas_by_priority(int *types) noexcept nogil
 cdef void area_rotate(int type, int pages) noexcept nogil
+cdef bint area_figures(int type, Figures *figures) noexcept nogil
 cdef int area_read(Area *area, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot) noexcept nogil
 cdef int area_write(Area *area, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot) noexcept nogil

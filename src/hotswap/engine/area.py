@@ -14,7 +14,14 @@ Lock order: ``active.lock``, then an area's ``lock``, then a frame lock (cache.p
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.entry import AREAS
-from cython.cimports.hotswap.engine.guard.contract import guard_inside, guard_new_objects
+from cython.cimports.hotswap.engine.guard.contract import (
+    NO_MM,
+    guard,
+    guard_inside,
+    guard_new_objects,
+    guard_unuse_mm,
+    guard_use_mm,
+)
 from cython.cimports.libc.stdint import uint64_t
 
 areas = cython.cast(cython.pointer(Area), arch.table(AREAS, cython.sizeof(Area)))
@@ -149,6 +156,23 @@ def area_rotate(type, pages):
             active.type[place + 1] = type
             place += 1
     arch.mutex_unlock(cython.address(active.lock))
+
+
+def area_figures(type, figures):
+    """An area's figures, into ``figures``. False, and nothing in there, when it is off. Guard: its own, as every other reader of an area,
+    though it looks at no table: where each swapon makes a new object, the object itself goes (R11)."""
+    used: cython.bint = guard_use_mm(NO_MM)
+    area: cython.pointer(Area) = guard.enter(type)
+    if area:
+        figures.usable = area.usable
+        figures.used = arch.load(cython.address(area.inuse))
+        figures.pages_in = arch.load(cython.address(area.pages_in))
+        figures.pages_out = arch.load(cython.address(area.pages_out))
+        figures.errors = arch.load(cython.address(area.errors))
+        figures.flags = arch.load(cython.address(area.flags))
+        guard.exit(type)
+    guard_unuse_mm(NO_MM, used)
+    return area != cython.NULL
 
 
 def area_read(area, addresses, count, pages, slot):
