@@ -135,18 +135,15 @@ class World:
 
     def reclaim(self, space: Space, pages: int):
         """One round of reclaim, as the thread in the background makes it."""
-        contract = self.twin.guard.contract
-        used = yield from contract.guard_use_mm(space.index)
-        left = yield from self.twin.reclaim.shrink(space.mm, pages, True)
-        yield from contract.guard_unuse_mm(space.index, used)
-        return left
+        return self.outside(self.twin.reclaim.shrink(space.mm, pages, True), space)
 
-    def outside(self, running):
-        """A call of somebody who works for no address space and holds no mmap lock (figures): it says so, as ``mmlist`` wants."""
+    def outside(self, running, space: Space | None = None):
+        """A call of somebody who holds no mmap lock, and says for which address space he works or that it is none: ``mmlist`` wants it."""
         contract = self.twin.guard.contract
-        used = yield from contract.guard_use_mm(contract.NO_MM)
+        index = space.index if space else contract.NO_MM
+        used = yield from contract.guard_use_mm(index)
         result = yield from running
-        yield from contract.guard_unuse_mm(contract.NO_MM, used)
+        yield from contract.guard_unuse_mm(index, used)
         return result
 
     def count(self, entry: int):
