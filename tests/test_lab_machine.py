@@ -332,6 +332,18 @@ def test_a_table_that_is_touched_before_it_is_published_is_found(guard):
         assert text.startswith("areas[0].map, which CPU 1 made in area_setup > map_setup") and "is not published to CPU 0" in text
 
 
+@pytest.mark.parametrize(("model", "told"), [("sc", True), ("tso", True), ("weak", False)])
+def test_who_is_told_of_a_table_is_the_models(model, told):
+    """A load that finds what was stored with release tells its CPU of the tables made before only where loads stay in order."""
+    machine = find("r09").machine(Case("r09_tryget_without_acquire", "percpu_ref", "no-acquire", model))
+    strategy, found = Exhaustive(2), False
+    while strategy.begin() and not found:
+        finding = machine.run(strategy).finding
+        found = isinstance(finding, NotPublished)
+        assert finding is None or not told
+    assert found != told
+
+
 def test_the_same_choices_give_the_same_steps():
     machine = find(RACE.scenario).machine(RACE)
     strategy = RandomWalk(20, seed=3)

@@ -169,6 +169,58 @@ _ALL = [
     Switch("continuation-outside", "swap_map", "add_swap_count_continuation", "area: ", "area = area_at(type)"),
     Switch("continuation-outside", "swap_map", "add_swap_count_continuation", "guard.exit("),
     Switch("refusal-unsaid", "swap_map", "add_swap_count_continuation", "result = -ENOMEM"),
+    # R08: the flag is read before the section begins; the stop, its end and the way out order nothing.
+    Switch(
+        "flag-outside", "guard.stop_machine", "enter", "preempt_disable()",
+        "if True:\n"
+        "    seen = arch.load(cython.address(valid[type]))\n"
+        "    preempt_disable()",
+    ),
+    Switch(
+        "flag-outside", "guard.stop_machine", "enter", "if arch.load(",
+        "if seen:\n"
+        "    return cython.address(areas[type])",
+    ),
+    Switch("stop-without-barrier", "guard.stopper", "stop", "arch.heavy()"),
+    Switch("go-without-barrier", "guard.stopper", "go", "arch.heavy()"),
+    Switch(
+        "leave-without-release", "guard.stopper", "preempt_enable", "arch.store_release",
+        "arch.store(word, arch.load(word) - 1)",
+    ),
+    # R10: the reference is made anew, or exited and freed, under somebody who tries it.
+    Switch(
+        "re-init", "guard.percpu_ref", "resurrect", "arch.store_release",
+        "if True:\n"
+        "    for slot in range(arch.THREADS):\n"
+        "        arch.store(cython.address(counts[slot].count[type]), 0)\n"
+        "    arch.store_release(cython.address(refs[type].live), REF_LIVE)",
+    ),
+    # R11: an accessor, or the look at the pointer, outside the section.
+    Switch(
+        "accessor-outside", "area", "area_figures", "area: cython.pointer(Area) = guard.enter(",
+        "area: cython.pointer(Area) = area_at(type)",
+    ),
+    Switch("accessor-outside", "area", "area_figures", "guard.exit("),
+    Switch(
+        "look-up-outside", "guard.rcu_pointer", "enter", "current = arch.load_acquire(",
+        "if True:\n"
+        "    current = arch.load_acquire(cython.address(slots[type].current))\n"
+        "    rcu_read_unlock()\n"
+        "    rcu_read_lock()",
+    ),
+    Switch(
+        "exit", "guard.percpu_ref", "retire", "if detach:",
+        "if True:\n"
+        "    detach(type)\n"
+        "    arch.table_free(counts, True)",
+    ),
+    Switch(
+        "exit", "guard.percpu_ref", "publish", "refs[type].area = area_at(type)",
+        "if True:\n"
+        "    global counts\n"
+        "    counts = cython.cast(cython.pointer(Counts), arch.table(arch.THREADS, cython.sizeof(Counts)))\n"
+        "    refs[type].area = area_at(type)",
+    ),
 ]  # fmt: skip
 SWITCHES: dict[str, list[Switch]] = {}
 for _switch in _ALL:
