@@ -19,10 +19,11 @@ next does not, so the fix is an acquire after "live". Without it nothing is ever
 test on such a machine shows it. With it the reader sees all that came before the release in resurrect(). docs/litmus has the pattern
 for herd7 (R09-tryget).
 
-The designs that make every CPU run a barrier between set-up and "valid" need no acquire: see R05.
+The designs that make every CPU run a barrier between set-up and "valid" need no acquire there, rcu_pointer has it at the pointer: see R05.
 """
 
-EXPECT = {
+EXPECT: dict[tuple[str, ...], str] = {
+    **{(guard, "", "weak"): "never" for guard in ("mmlist", "rcu", "srcu", "stop_machine", "stop_machine_work", "rcu_pointer")},
     ("percpu_ref", "", "sc"): "never",
     ("percpu_ref", "", "tso"): "never",
     ("percpu_ref", "", "weak"): "never",
