@@ -4,7 +4,7 @@ which holds that lock is stuck in. Numbers in, numbers out; sentences are made b
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine import mmap, pin, swap_map, swapoff, swapon
+from cython.cimports.hotswap.engine import fork, mmap, pin, swap_map, swapoff, swapon
 from cython.cimports.hotswap.engine.area import SWP_EMPTYING, SWP_WRITEOK, Figures, area_release_row, area_row_taken
 from cython.cimports.hotswap.engine.area import area_figures as area_figures_now
 from cython.cimports.hotswap.engine.entry import AREAS
@@ -119,6 +119,24 @@ def space_unmap(index: cython.int, start: cython.ulonglong) -> int:
     with cython.nogil:
         result = mmap.mm_unmap(index, start)
     return result
+
+
+def space_dup(parent: cython.int, child: cython.int) -> int:
+    with cython.nogil:
+        result = fork.mm_dup(parent, child)
+    return result
+
+
+def space_exit(index: cython.int) -> int:
+    with cython.nogil:
+        result = fork.mm_exit(index)
+    return result
+
+
+def space_ranges(index: cython.int) -> list:
+    """Of a space that nobody else maps anything in: first page, pages and order of each range."""
+    mm = mm_at(index)
+    return [(mm.vmas[n].start, mm.vmas[n].pages, mm.vmas[n].order) for n in range(mm.vma_count)]
 
 
 def space_limit(index: cython.int, limit: cython.ulonglong) -> int:

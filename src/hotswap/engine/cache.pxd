@@ -17,7 +17,8 @@ cdef int cache_reserve(Mm *mm, uint64_t entry, int slots, int frame) noexcept no
 cdef void cache_add(Mm *mm, uint64_t entry, int slots, int frame) noexcept nogil
 cdef void cache_settle(Mm *mm, int frame, bint keep) noexcept nogil
 cdef int cache_take(Mm *mm, uint64_t entry) noexcept nogil
-cdef void cache_forget(Mm *mm, uint64_t entry) noexcept nogil
+cdef void cache_forget(uint64_t entry) noexcept nogil
+cdef void standby_drop(Area *area, Mm *owner, int frame) noexcept nogil
 cdef int cache_sweep(Mm *mm, int type) noexcept nogil
 cdef void cache_remove(Mm *mm, int frame) noexcept nogil
 cdef void index_add(Area *area, Mm *mm, int frame) noexcept nogil

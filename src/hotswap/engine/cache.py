@@ -11,8 +11,8 @@ there first: a fault that wants its bytes or a thread that wants its memory.
 
 Lock order: an area's ``lock``, then ``frame_lock``. Neither is held over a transfer.
 
-What protects an area's index: a section of the guard and in it the area's lock. cache_reserve(), cache_add(), cache_take()
-and cache_remove() enter by themselves, before HAS_CACHE is cleared and until after the last look (R02, R12); the index_*()
+What protects an area's index: a section of the guard and in it the area's lock. cache_reserve(), cache_add(), cache_take(),
+cache_forget() and cache_remove() enter by themselves, before HAS_CACHE is cleared and until after the last look (R02, R12); the index_*()
 functions are told the area by one who is inside. Frames and their lists are under ``frame_lock``; a frame in the cache
 pins its slots, and so the area, until somebody has claimed it.
 """
@@ -31,7 +31,7 @@ from cython.cimports.hotswap.engine.mm import (
     NO_FRAME,
     mm_at,
 )
-from cython.cimports.hotswap.engine.swap_map import cache_flag_clear, cache_flag_set
+from cython.cimports.hotswap.engine.swap_map import cache_flag_clear, cache_flag_set, cached_only
 from cython.cimports.libc.errno import EBUSY, ENOENT
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 
@@ -174,8 +174,7 @@ def cache_settle(mm, frame, keep):
 def cache_take(mm, entry):
     """The frame that holds the entry, out of the cache and one's own; CACHE_MISS; CACHE_BUSY while it is read or goes away.
 
-    The caller's entry keeps the slots, so the frame's bytes are the ones it wants. Guard and lock: its own; for who has no
-    such entry (cache_forget) it is a look-up of one that may be stale.
+    The caller's entry keeps the slots, so the frame's bytes are the ones it wants. Guard and lock: its own.
     """
     type = entry_type(entry)
     area: cython.pointer(Area) = guard.enter(type)
@@ -187,7 +186,8 @@ def cache_take(mm, entry):
     if handle:
         result = CACHE_BUSY
         frame: cython.int = handle & ((1 << HANDLE_SHIFT) - 1)
-        # Another address space's frame can hold a shared slot; its bytes are not ours to move.
+        # Another address space's frame can hold a shared slot. It is not ours to move, and not waited for: its slots hold the
+        # same bytes, also while it is read, and the fault reads them for itself.
         if (handle >> HANDLE_SHIFT) - 1 != cython.cast(uint32_t, mm.index):
             result = CACHE_MISS
         elif standby_claim(mm, frame):
@@ -199,11 +199,37 @@ def cache_take(mm, entry):
     return result
 
 
-def cache_forget(mm, entry):
-    """Nobody refers to the entry any more: if a frame is on standby for it, the slots need not wait for that."""
-    frame = cache_take(mm, entry)
-    if frame >= 0:
-        frame_put(mm, frame, FRAME_READY)
+def cache_forget(entry):
+    """Nobody refers to the entry any more: if a frame is on standby for it, the slots need not wait for that. The frame may be of
+    another address space than the one that let go last, and goes back to its own. Whether the cache alone has the slots is
+    decided here, under the area's lock: the caller's answer may be old (R18). Guard and locks: its own.
+    """
+    type = entry_type(entry)
+    area: cython.pointer(Area) = guard.enter(type)
+    if not area:
+        return
+    arch.mutex_lock(cython.address(area.lock))
+    handle = index_find(area, entry)
+    if handle and cached_only(area, entry_offset(entry)):
+        # In the index under the area's lock, so its owner has not gone; it may when the frame is READY.
+        standby_drop(area, mm_at((handle >> HANDLE_SHIFT) - 1), handle & ((1 << HANDLE_SHIFT) - 1))
+    arch.mutex_unlock(cython.address(area.lock))
+    guard.exit(type)
+
+
+def standby_drop(area, owner, frame):
+    """A STANDBY frame leaves the cache and is READY in one go; one that was claimed is left to who did. Caller: guard, area's lock."""
+    arch.mutex_lock(cython.address(owner.frame_lock))
+    record = cython.address(owner.frames[frame])
+    if record.state == FRAME_STANDBY:
+        standby_unlink(owner, frame)
+        index_remove(area, owner, frame)
+        cache_flag_clear(area, entry_offset(record.entry), record.slots)
+        record.state = FRAME_READY
+        record.next = owner.ready_head
+        owner.ready_head = frame
+    arch.mutex_unlock(cython.address(owner.frame_lock))
+    arch.event_wake(cython.address(owner.relief))
 
 
 def cache_sweep(mm, type):

@@ -22,7 +22,7 @@ cdef uint64_t swap_in(Mm *mm, uint64_t page, int order, uint64_t state, bint wri
 cdef int read_entry(Mm *mm, uint64_t entry, int order, uint64_t page) noexcept nogil
 cdef uint64_t map_folio(Mm *mm, uint64_t page, int order, int frame, uint64_t entry, bint write, bint hot) noexcept nogil
 cdef uint64_t write_clean(Mm *mm, uint64_t page, int order, uint64_t state) noexcept nogil
-cdef void release_entry(Mm *mm, uint64_t entry, int order) noexcept nogil
+cdef void release_entry(uint64_t entry, int order) noexcept nogil
 cdef void map_around(Mm *mm, int number, uint64_t page) noexcept nogil
 cdef void poison(Mm *mm, uint64_t page, uint64_t pages) noexcept nogil
 cdef bint mostly_written(Mm *mm) noexcept nogil

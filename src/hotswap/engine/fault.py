@@ -216,7 +216,7 @@ def swap_in(mm, page, order, state, write):
         if frame == NO_FRAME:
             uncharge(mm, cython.cast(uint64_t, 1) << order)
             poison(mm, page, cython.cast(uint64_t, 1) << order)
-            release_entry(mm, entry, order)
+            release_entry(entry, order)
             return pte_make(PTE_POISON, order, 0)
     state = map_folio(mm, page, order, frame, entry, write, hot)
     readahead_after(mm, page, order)
@@ -265,7 +265,7 @@ def map_folio(mm, page, order, frame, entry, write, hot):
     else:
         arch.check(not arch.mmu_copy(mm.fd, address, frame_address(mm, frame), length, False), b"a folio can be mapped")
         frame_put(mm, frame, FRAME_READY)
-    release_entry(mm, entry, order)
+    release_entry(entry, order)
     return pte_make(PTE_DIRTY, order, 0) | flags
 
 
@@ -274,14 +274,14 @@ def write_clean(mm, page, order, state):
     arch.add(cython.address(mm.counter[FAULTS_WRITE]), 1)
     arch.add(cython.address(mm.counter[WROTE_CLEAN]), 1)
     arch.mmu_protect(mm.fd, address_of(mm, page), cython.cast(uint64_t, 4096) << order, False)
-    release_entry(mm, pte_entry(state), order)
+    release_entry(pte_entry(state), order)
     return pte_make(PTE_DIRTY, order, 0) | (state & PTE_ACTIVE) | PTE_REFERENCED
 
 
-def release_entry(mm, entry, order):
+def release_entry(entry, order):
     """The folio's reference to its slots goes; a frame that holds them for nobody goes with it."""
     if entry and swap_free(entry, 1 << order):
-        cache_forget(mm, entry)
+        cache_forget(entry)
 
 
 def map_around(mm, number, page):

@@ -27,4 +27,5 @@ cdef int start_threads(Mm *mm, int handlers) noexcept nogil
 cdef bint start_one(Mm *mm, arch.thread_main main, const char *name) noexcept nogil
 cdef void stop_threads(Mm *mm) noexcept nogil
 cdef void tear_down(Mm *mm) noexcept nogil
+cdef void unmap_range(Mm *mm, int number) noexcept nogil
 cdef void unmap_folio(Mm *mm, uint64_t page, int order) noexcept nogil

@@ -246,17 +246,23 @@ def mm_unmap(index, start):
     if number < 0 or mm.vmas[number].start != start:
         arch.write_unlock(cython.address(mm.mmap_lock))
         return -EINVAL
+    unmap_range(mm, number)
+    arch.write_unlock(cython.address(mm.mmap_lock))
+    return 0
+
+
+def unmap_range(mm, number):
+    """Caller: mmap lock for writing."""
+    start = mm.vmas[number].start
     pages = mm.vmas[number].pages
     order = mm.vmas[number].order
-    page = start
+    page: uint64_t = start
     while page < start + pages:
         if arch.load(cython.address(mm.ptes[page].state)):
             unmap_folio(mm, page, order)
         page += cython.cast(uint64_t, 1) << order
     arch.mmu_drop(address_of(mm, start), pages << 12)
     vma_remove(mm, number)
-    arch.write_unlock(cython.address(mm.mmap_lock))
-    return 0
 
 
 def unmap_folio(mm, page, order):
@@ -272,7 +278,7 @@ def unmap_folio(mm, page, order):
             lru_remove(mm, page, order, state & PTE_ACTIVE != 0)
         uncharge(mm, cython.cast(uint64_t, 1) << order)
     if kind == PTE_CLEAN or kind == PTE_SWAPPED:
-        release_entry(mm, pte_entry(state), order)
+        release_entry(pte_entry(state), order)
     arch.bit_unlock(cython.address(pte.state), 0)
 
 

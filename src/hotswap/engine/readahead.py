@@ -144,7 +144,7 @@ def read_window(mm, page, folios):
                 cache_settle(mm, frames[k], not failed)  # what could not be read is left to the fault, which says so
                 part = entry + (cython.cast(uint64_t, k) << order)
                 if not failed and swap_count(part) == 0:
-                    cache_forget(mm, part)  # let go of meanwhile, when the frame could not be taken out of the cache
+                    cache_forget(part)  # let go of meanwhile, when the frame could not be taken out of the cache
         run = got if got else 1  # none: the first is in the cache already, or was just freed
         page += cython.cast(uint64_t, run) << order
         folios -= run

@@ -23,5 +23,6 @@ cpdef uint64_t swap_inuse(int type) noexcept nogil
 cdef bint in_bounds(Area *area, uint64_t offset, int slots) noexcept nogil
 cdef int cache_flag_set(Area *area, uint64_t offset, int slots) noexcept nogil
 cdef void cache_flag_clear(Area *area, uint64_t offset, int slots) noexcept nogil
+cdef bint cached_only(Area *area, uint64_t offset) noexcept nogil
 cdef void drop_one(Area *area, uint64_t offset) noexcept nogil
 cdef void slot_release(Area *area, uint64_t offset) noexcept nogil

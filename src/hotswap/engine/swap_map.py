@@ -168,10 +168,15 @@ def swap_free(entry, slots):
     arch.check(in_bounds(area, offset, slots), b"an entry that is freed is in bounds")
     for k in range(slots):
         drop_one(area, offset + k)
-    cached: cython.bint = area.map[offset] == SWAP_HAS_CACHE
+    cached: cython.bint = cached_only(area, offset)
     arch.mutex_unlock(cython.address(area.lock))
     guard.exit(type)
     return 1 if cached else 0
+
+
+def cached_only(area, offset):
+    """Does nobody but the swap cache have a slot? Caller: inside the guard, the area's lock; true no longer than that is held."""
+    return area.map[offset] == SWAP_HAS_CACHE
 
 
 def drop_one(area, offset):

@@ -296,9 +296,8 @@ def lock_found(job, mm, found, run):
         if kind == PTE_SWAPPED:
             return True
         if kind == PTE_CLEAN:
-            length = cython.cast(uint64_t, 4096) << pte_order(state)
-            arch.mmu_protect(mm.fd, address_of(mm, found.page), length, False)
-            release_entry(mm, pte_entry(state), pte_order(state))
+            # Its protection stays until a fault lifts it, which a fork of the mm may keep waiting (fork.py).
+            release_entry(pte_entry(state), pte_order(state))
             arch.add(cython.address(job.loaded), 1 << pte_order(state))
             state = pte_make(PTE_DIRTY, pte_order(state), 0) | (state & (PTE_ACTIVE | PTE_REFERENCED))
     arch.bit_unlock(cython.address(pte.state), state)
@@ -358,7 +357,7 @@ def move_elsewhere(job, mm, run, done, bounce):
             old = make_entry(job.type, run.offset + (cython.cast(uint64_t, done + number) << run.order))
             entry = make_entry(type, offset + (cython.cast(uint64_t, number) << run.order))
             arch.bit_unlock(cython.address(mm.ptes[page].state), pte_make(PTE_SWAPPED, run.order, entry))
-            release_entry(mm, old, run.order)
+            release_entry(old, run.order)
         arch.add(cython.address(job.moved), got << run.order)
         return got
     return 0
@@ -373,11 +372,12 @@ def load(job, mm, run, number, bounce):
             return False
     page = run.pages[number]
     source: uint64_t = bounce + (cython.cast(uint64_t, number) << (12 + run.order))
-    arch.check(not arch.mmu_copy(mm.fd, address_of(mm, page), source, size << 12, False), b"a folio can be mapped")
+    # Protected, as above: the first write asks.
+    arch.check(not arch.mmu_copy(mm.fd, address_of(mm, page), source, size << 12, True), b"a folio can be mapped")
     lru_insert(mm, page, run.order, False)
     old = make_entry(job.type, run.offset + (cython.cast(uint64_t, number) << run.order))
     arch.bit_unlock(cython.address(mm.ptes[page].state), pte_make(PTE_DIRTY, run.order, 0))
-    release_entry(mm, old, run.order)
+    release_entry(old, run.order)
     arch.add(cython.address(job.loaded), size)
     return True
 

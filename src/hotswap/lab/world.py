@@ -20,7 +20,7 @@ from .watch import newest
 SMALL = {
     "THREADS": 3, "AREAS": 3, "CLUSTER_SLOTS": 16, "ORDERS": 3, "BUCKETS": 4, "MMS": 2, "VMAS": 4, "HANDLERS": 1, "AHEADERS": 1,
     "STREAMS": 1, "REQUESTS": 4, "ARENA_BITS": 6, "ARENA_LEAST": 4, "FRAMES_LEAST": 4, "FOLIOS_LEAST": 4, "STAGING_MOST": 64,
-    "EMPTIERS": 1, "BOUNCE_PAGES": 4, "FOUND": 8, "CLAIM": 8, "AROUND_PAGES": 4, "WIDEST": 4, "AHEAD_READ": 2, "BATCH": 4,
+    "EMPTIERS": 1, "COPY_PAGES": 4, "BOUNCE_PAGES": 4, "FOUND": 8, "CLAIM": 8, "AROUND_PAGES": 4, "WIDEST": 4, "AHEAD_READ": 2, "BATCH": 4,
     "BATCH_PAGES": 4, "BARREN_ROUNDS": 2, "AGED": 4,
 }  # fmt: skip
 TRIES = 20  # faults of one access
@@ -29,12 +29,12 @@ TRIES = 20  # faults of one access
 class Space:
     """An address space with one array in it."""
 
-    def __init__(self, world: "World", index: int, pages: int, order: int):
+    def __init__(self, world: "World", index: int, pages: int, order: int, parent: "Space | None" = None):
         self.world = world
         self.index = index
         self.mm = world.twin.mm.mm_at(index)
         self.order = order
-        self.start = world.alone(world.twin.mmap.mm_map(index, pages, order))
+        self.start: int = parent.start if parent else world.alone(world.twin.mmap.mm_map(index, pages, order))
         self.base = newest(self.mm, "arena") + self.start * PAGE
         self.pages = pages
 
@@ -81,6 +81,16 @@ class World:
         index = self.alone(mmap.mm_create(mmap.least_limit(order) + limit, order, 0, False))
         self.spaces.append(Space(self, index, pages, order))
         return self.spaces[-1]
+
+    def child(self, parent: Space, limit: int = 0) -> Space:
+        """An address space that is empty as yet, and where the parent's array will be after ``fork``."""
+        mmap = self.twin.mmap
+        index = self.alone(mmap.mm_create(mmap.least_limit(parent.order) + limit, parent.order, 0, False))
+        self.spaces.append(Space(self, index, parent.pages, parent.order, parent))
+        return self.spaces[-1]
+
+    def fork(self, parent: Space, child: Space):
+        return (yield from self.twin.fork.mm_dup(parent.index, child.index))
 
     def fill(self, space: Space, pages: range | None = None) -> None:
         """Each page of the array gets bytes of its own (``stamp``)."""
