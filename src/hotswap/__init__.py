@@ -3,6 +3,7 @@
 How the tree is laid out::
 
     control.py    swapon, swapoff, swaps: areas on and off          space.py    Space: arrays under a resident limit
+    snapshot.py   what a space's arrays held at one moment
     areafile.py   opening and formatting areas, header.py its v1 header     commit.py   what may be promised
     engine/       the swap subsystem, compiled: start at fault.py and swapoff.py
     arch/         the seam it stands on: atomics, locks, userfaultfd, disk          lab/    the same seam, simulated
@@ -11,6 +12,7 @@ How the tree is laid out::
 
 from .control import Swap, Swapoff, SwapoffProgress, configure, swapoff, swapon, swaps
 from .errors import AreaError, DtypeError, HotswapError, OutOfSwap, SizeError, SpaceError, UnsupportedError
+from .snapshot import Snapshot
 from .space import Space
 
 __version__ = "0.1.0"
@@ -21,6 +23,7 @@ __all__ = [
     "HotswapError",
     "OutOfSwap",
     "SizeError",
+    "Snapshot",
     "Space",
     "SpaceError",
     "Swap",

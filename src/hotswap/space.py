@@ -14,6 +14,7 @@ from . import commit, control
 from .engine import api
 from .errors import DtypeError, OutOfSwap, SizeError, SpaceError, UnsupportedError
 from .sizes import PAGE, format_size, parse_size
+from .snapshot import Snapshot, limit_for
 
 FOLIO_ORDERS = range(10)  # 4 KiB to 2 MiB
 
@@ -36,9 +37,12 @@ class _Extent:
 
     __slots__ = ("__array_interface__", "__weakref__", "folio", "pages", "space", "start")
 
-    def __init__(self, space: "Space", pages: int, order: int, nbytes: int):
+    def __init__(self, space: "Space", pages: int, order: int, nbytes: int, start: int | None = None):
+        """``start``: a range that is there already, as a fork leaves it, for reading."""
+        mine = start is None
         commit.promise(space._index, pages, 1 << order)
-        start = api.space_map(space._index, pages, order)
+        if start is None:
+            start = int(api.space_map(space._index, pages, order))
         if start < 0:
             commit.take_back(space._index, pages, 1 << order)
             raise OutOfSwap(
@@ -46,7 +50,7 @@ class _Extent:
             )
         self.space, self.start, self.pages, self.folio = space, start, pages, 1 << order
         address = api.space_base(space._index) + start * PAGE
-        self.__array_interface__ = {"data": (address, False), "shape": (nbytes,), "typestr": "|u1", "version": 3}
+        self.__array_interface__ = {"data": (address, not mine), "shape": (nbytes,), "typestr": "|u1", "version": 3}
 
     def __del__(self) -> None:
         if hasattr(self, "__array_interface__") and not _forked():
@@ -93,6 +97,7 @@ class Space:
                 f"a space cannot be made ({os.strerror(-index)}); 'hotswap check' says what this machine lacks."
             )
         self._index = index
+        self._signal = how == "signal"
         self._tell_budget()
 
     def _limit_pages(self, limit: int | str) -> int:
@@ -132,8 +137,7 @@ class Space:
         pages = -(-nbytes // PAGE)
         fold = min(wanted, (pages - 1).bit_length())  # no folio larger than the array
         pages = -(-pages >> fold) << fold
-        with self._lock:
-            self._extents += 1
+        self._array_comes()
         try:
             extent = _Extent(self, pages, fold, nbytes)
         except BaseException:
@@ -204,6 +208,17 @@ class Space:
         finally:
             api.space_unpin(index, first, end - first)
 
+    def snapshot(self, limit: int | str | None = None) -> Snapshot:
+        """What all arrays of the space hold now, for reading: ``space.snapshot().array_of(a)``.
+
+        Slots are shared, until the space writes. What is in memory and not in an area yet is written there first; faults of the
+        space wait meanwhile. ``limit``: what of the snapshot may be in memory, on top of the space's own; None: an eighth of its.
+        Raises ``OutOfSwap`` when limits and areas could not hold both, ``SpaceError`` while an array is kept ``resident``.
+        """
+        self._open()
+        how: Literal["thread", "signal"] = "signal" if self._signal else "thread"
+        return Snapshot(self, Space(limit_for(self, limit), PAGE << self._order, faults=how))
+
     @property
     def limit(self) -> int:
         """Bytes that may be resident; set it at any time. Lowering waits until enough has left."""
@@ -259,6 +274,10 @@ class Space:
                 raise SpaceError(f"the space has {self._extents} arrays that are still in use; drop them first.")
             index, self._index = self._index, -1
         self._destroy(index)
+
+    def _array_comes(self) -> None:
+        with self._lock:
+            self._extents += 1
 
     def _arrays_gone(self) -> None:
         with self._lock:
