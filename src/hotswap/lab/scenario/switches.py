@@ -221,6 +221,22 @@ _ALL = [
         "    counts = cython.cast(cython.pointer(Counts), arch.table(arch.THREADS, cython.sizeof(Counts)))\n"
         "    refs[type].area = area_at(type)",
     ),
+    # R12: the guard is left before the last look at the map.
+    Switch(
+        "free-swap-unguarded", "cache", "cache_forget", "if not area:",
+        "if True:\n"
+        "    if area:\n"
+        "        guard.exit(type)\n"
+        "        arch.mutex_lock(cython.address(area.lock))\n"
+        "        handle = index_find(area, entry)\n"
+        "        if handle and cached_only(area, entry_offset(entry)):\n"
+        "            standby_drop(area, mm_at((handle >> HANDLE_SHIFT) - 1), handle & ((1 << HANDLE_SHIFT) - 1))\n"
+        "        arch.mutex_unlock(cython.address(area.lock))\n"
+        "    return",
+    ),
+    # R15, R14: an mm leaves the mmlist before its entries go; a child joins it when it has them.
+    Switch("gone-first", "fork", "mm_exit", "mm = mm_at(index)", "if True: mm = mm_at(index); mm.gone = True"),
+    Switch("child-unlisted", "fork", "mm_dup", "child = mm_at(", "if True: child = mm_at(child_index); child.gone = True"),
 ]  # fmt: skip
 SWITCHES: dict[str, list[Switch]] = {}
 for _switch in _ALL:
