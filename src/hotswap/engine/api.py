@@ -9,7 +9,7 @@ from cython.cimports.hotswap.engine.area import SWP_EMPTYING, SWP_WRITEOK, Figur
 from cython.cimports.hotswap.engine.area import area_figures as area_figures_now
 from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.guard.contract import choose_guard, guard_chosen
-from cython.cimports.hotswap.engine.mm import COUNTERS
+from cython.cimports.hotswap.engine.mm import COUNTERS, mm_at
 from cython.cimports.libc.stdint import int64_t, uint64_t
 
 MOVE = arch.MMU_MOVE
