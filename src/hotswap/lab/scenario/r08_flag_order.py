@@ -4,7 +4,7 @@ Source: seed 000, Daniel Jordan's question about V7 (is a barrier missing in pre
 
     CPU 0 (forget)                    CPU 1 (swapoff)
     --------------                    ---------------
-    cache_take()
+    cache_forget()
       enter()
         load(valid)                                           // before the section, if that could be
                                       swapoff_main()
@@ -50,7 +50,7 @@ def setup(world):
 
 def actors(world):
     return {
-        "forget": lambda: world.twin.cache.cache_forget(world.array.mm, world.stale),
+        "forget": lambda: world.twin.cache.cache_forget(world.stale),
         "swapoff": lambda: world.swapoff(world.off),
     }
 

@@ -5,7 +5,7 @@ Source: seed 003: get_swap_device() is called at almost any time, so percpu_ref_
     CPU 0 (forget)                    CPU 1 (off, on, off)
     --------------                    --------------------
                                       swapoff_main() returns
-    cache_take()
+    cache_forget()
       enter()
         store(count)                                          // dead: it will find out, and take its one back
                                       area_publish()
@@ -43,7 +43,7 @@ def actors(world):
         yield from world.swapoff((yield from world.swapon(16)))
 
     forget = world.twin.cache.cache_forget
-    return {"forget": lambda: forget(world.array.mm, world.stale), "off, on, off": off_on_off}
+    return {"forget": lambda: forget(world.stale), "off, on, off": off_on_off}
 
 
 def check(world):

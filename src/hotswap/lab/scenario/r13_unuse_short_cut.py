@@ -9,7 +9,7 @@ Source: seed 002: try_to_unuse() is done as soon as nothing is in use, and looks
         swap_free() returns                                   // the last reference; the cache still has the slot
                                       cache_remove() returns  // and now nobody has: nothing is in use
                                       swapoff_main() returns  // so no page table is visited, no lock waited for
-        cache_take()
+        cache_forget()
           mutex_lock(lock)                                    <- it looks up the slot in the cache's index, which is gone
 
 What the last reference and the cache's last hold keep on is the slot, not who is still busy with it. swapoff_main() asks whether slots are in
