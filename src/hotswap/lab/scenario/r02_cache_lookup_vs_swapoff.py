@@ -30,7 +30,6 @@ EAGER = 1  # swapoff takes a nap after a round that only swept
 EXPECT: dict[tuple[str, ...], str] = {
     ("none", ""): "sometimes",
     **seven(),
-    ("percpu_ref", "index-after-section"): "sometimes",
 }
 
 
