@@ -21,7 +21,7 @@ the cache itself. Nothing is in use then, it ends (nobody waits for the writer, 
 it freed.
 
 The other half: who takes a frame out of the cache clears HAS_CACHE, which may be what swapoff waits for. The section therefore lasts
-until the index is left for good; ``index-after-section`` leaves the index last of all, under the default design.
+until the index is left for good.
 """
 
 from .contract import seven
