@@ -34,6 +34,7 @@ class Births:
     def __init__(self) -> None:
         self.in_order = False  # the model's
         self.made: list[tuple[int, str]] = []  # who made the table of this number, where
+        self.public = 0  # tables below this number are known to everybody
         self.known: dict[int, set[int]] = defaultdict(set)  # by CPU: numbers of tables
         self.carried: dict[int, set[int]] = defaultdict(set)  # by place: what its last release brought along
         self.pending: dict[int, set[int]] = defaultdict(set)  # by CPU: brought by loads, for an acquire to come
@@ -41,6 +42,7 @@ class Births:
     def clear(self) -> None:
         if self.made:
             self.made.clear()
+            self.public = 0
             for kept in (self.known, self.carried, self.pending):
                 kept.clear()
 
@@ -51,7 +53,7 @@ class Births:
         return len(self.made) - 1
 
     def touch(self, table, cpu: int) -> None:
-        if table.birth not in self.known[cpu]:
+        if table.birth >= self.public and table.birth not in self.known[cpu]:
             maker, where = self.made[table.birth]
             raise NotPublished(f"{name_of(table)}, which CPU {maker} made {where}, is not published to CPU {cpu}")
 
@@ -73,9 +75,7 @@ class Births:
 
     def settle(self) -> None:
         """Everybody knows of everything: a barrier on every CPU, or the end, where all have been joined."""
-        everything = set(range(len(self.made)))
-        for other in [*self.known, *range(len(self.known) + 8)]:
-            self.known[other] |= everything
+        self.public = len(self.made)
 
     def hand_over(self, cpu: int, place: int) -> None:
         """Adds to what is there: a lock that several let go of, a read-modify-write that goes on with an earlier release."""

@@ -78,7 +78,7 @@ def explore(case: Case, limits: Limits | None = None, progress: OnProgress = lam
     if limits.bound == -1:
         limits = replace(limits, bound=scenario.bound)
     began = time.monotonic()
-    run = _Run(case, scenario.machine(case), limits, progress, began)
+    run = _Run(case, scenario.machine(case), limits, progress)
     run.check_shared(scenario.name)
     stopped = False
     try:
@@ -112,13 +112,12 @@ class _Stopped(Exception):
 class _Run:
     """One exploration under way."""
 
-    def __init__(self, case: Case, machine: Machine, limits: Limits, progress: OnProgress, began: float):
+    def __init__(self, case: Case, machine: Machine, limits: Limits, progress: OnProgress):
         self.case = case
         self.machine = machine
         self.limits = limits
         self.progress = progress
-        self.began = began
-        self.told = began
+        self.began = self.told = time.monotonic()  # of the search: loading the engine is not counted against its limit
         self.coverage = Coverage(bound=limits.bound)
         self.choices: list[int] | None = None  # of the finding
         self.finding: Finding | None = None
