@@ -3,6 +3,7 @@
 HOTSWAP_DEBUG=1 builds for gdb and with freed tables poisoned.
 """
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -14,6 +15,14 @@ SOURCES = [p for p in sorted(Path("src/hotswap/engine").rglob("*.py")) if p.name
 FLAGS = ["-O0", "-g3"] if DEBUG else ["-O2", "-g1"]
 # What is rare in a guard stays out of its short functions, which then save no registers on its behalf.
 APART = ["-fno-inline-small-functions", "-fno-inline-functions-called-once"]
+# C-Blosc2 and the LZ4 in it, from the static library that its wheel carries; nothing of it shows outside of the one module.
+_blosc = importlib.util.find_spec("blosc2")
+if not _blosc or not _blosc.origin:
+    raise SystemExit(
+        "blosc2 is needed to build hotswap (compressed RAM): pip install blosc2, or build with pip, which installs it."
+    )
+BLOSC = Path(_blosc.origin).parent / "lib" / "libblosc2.a"
+PACKS = "ram.py"
 WARNINGS = ["-Wno-unused-function", "-Wno-format-security", "-Wno-maybe-uninitialized"]  # what generated code sets off
 
 setup(
@@ -32,6 +41,8 @@ setup(
                     *WARNINGS,
                 ],
                 define_macros=[("HOTSWAP_DEBUG", "1")] if DEBUG else [],
+                extra_objects=[str(BLOSC)] if source.name == PACKS else [],
+                extra_link_args=["-Wl,--exclude-libs,ALL"] if source.name == PACKS else [],
             )
             for source in SOURCES
         ],

@@ -277,12 +277,6 @@ def test_a_thirty_third_area_is_refused_and_the_thirty_two_stay(areas, scratch):
     assert list((scratch / "more").iterdir()) == [], "a file was made and left for an area that was refused"
 
 
-def test_compressed_memory_is_refused_for_now():
-    with pytest.raises(AreaError, match="ram:") as caught:
-        hotswap.swapon("ram:", size="1M")
-    one_sentence(caught)
-
-
 def test_a_swapoff_of_what_is_not_on_is_refused(areas, scratch):
     areas()
     for path in (scratch / "none", scratch, "", "/dev/null"):

@@ -39,6 +39,7 @@ from .sizes import PAGE, format_size, parse_size
 Progress = Callable[[int, int], object]  # (done_bytes, total_bytes)
 Path = str | os.PathLike[str]
 
+RAM = "ram"  # the kind of an area in compressed memory
 _ZEROS = 1 << 20  # bytes written at once where the file system cannot allocate
 _STRETCH = 1 << 30  # bytes allocated at once, so that Ctrl-C and progress come through
 _PATIENCE = 1.0  # seconds to wait for the lock of a file that we made ourselves
@@ -58,7 +59,7 @@ class AreaFile:
 
     path: str
     fd: int  # -1 once closed
-    kind: str  # "file" or "partition", as /proc/swaps calls them
+    kind: str  # "file" or "partition", as /proc/swaps calls them, or RAM
     pages: int  # last_page: the number of the last slot
     badpages: tuple[int, ...]
     label: str
@@ -102,6 +103,14 @@ def open_area(path: Path, *, size: int | str | None = None, progress: Progress |
             if wanted is not None and created:
                 _format(name, fd, headers.Header(wanted // PAGE - 1, uuids.uuid4().bytes), progress)
             return _adopt(name, fd, wanted)
+
+
+def in_ram(name: str, size: int | str | None) -> AreaFile:
+    """Nothing on any disk: an area of ``size`` bytes in compressed memory, by a name that begins with ``ram:``."""
+    if size is None:
+        raise AreaError(f"{name} needs a size: how much it takes in, as it comes; for example size='2G'.", errno.EINVAL)
+    pages = _whole_pages(name, parse_size(size)) // PAGE
+    return AreaFile(name, -1, RAM, pages - 1, (), "", uuids.uuid4(), False, 0, 0)
 
 
 def format_area(

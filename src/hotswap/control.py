@@ -32,7 +32,8 @@ _TICK_US = 100_000
 
 
 class Swap(NamedTuple):
-    """An area that is on; ``size`` and ``used`` in bytes, ``errors`` in transfers that failed."""
+    """An area that is on; ``size`` and ``used`` in bytes, ``errors`` in transfers that failed. Of compressed RAM ``held`` is the memory
+    that it takes, and ``stored`` what is in there as it came; 0 elsewhere."""
 
     path: str
     kind: str
@@ -43,6 +44,8 @@ class Swap(NamedTuple):
     bytes_in: int
     bytes_out: int
     errors: int
+    held: int = 0
+    stored: int = 0
 
 
 class SwapoffProgress(NamedTuple):
@@ -131,7 +134,8 @@ def swapon(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> Swap:
-    """Switches an area on; with ``size`` it is made and formatted when it does not exist.
+    """Switches an area on; with ``size`` it is made and formatted when it does not exist. ``ram:`` (or ``ram:NAME``, for several) is
+    compressed memory: ``size`` is what it takes in as it comes; what it holds counts in the limits.
 
     Areas of higher ``priority`` fill first, equals share. ``progress(done, total)`` is told bytes while it is formatted.
     Raises ``AreaError``, or ``SizeError`` for a size that is none; nothing is left half done.
@@ -140,12 +144,12 @@ def swapon(
     if forked:
         raise UnsupportedError(FORKED)
     _refuse_unknown_guard()
-    if name.startswith("ram:"):
-        raise AreaError("area 'ram:' is refused: compressed RAM areas are not built yet; use a file or a block device.")
     if isinstance(priority, bool) or not isinstance(priority, int) or priority not in PRIORITIES:
         raise AreaError(f"{name}: priority {priority!r} is not a whole number from -1 to 32767; choose one that is.")
     if not api.rows_left():
         raise AreaError(f"{name} is refused: {api.MAX_AREAS} areas are on already; switch one off first.", errno.EPERM)
+    if name.startswith("ram:"):
+        return _describe(_switch_on(areafile.in_ram(name, size), priority))
     there = os.path.lexists(name)
     file = areafile.open_area(Path(name), size=size, progress=progress)
     try:
@@ -166,7 +170,9 @@ def _switch_on(file: areafile.AreaFile, priority: int) -> _Area:
         _coming.add(file.path)
     try:
         label = os.fsencode(file.path)
-        type_ = api.swap_on(file.fd, file.pages + 1, priority, list(file.badpages), label)
+        type_ = api.swap_on(
+            api.RAM if file.kind == areafile.RAM else file.fd, file.pages + 1, priority, list(file.badpages), label
+        )
         if type_ == -errno.EPERM:
             raise AreaError(f"{file.path} is refused: {api.MAX_AREAS} areas are on already; switch one off first.", errno.EPERM)
         if type_ < 0:
@@ -252,7 +258,8 @@ def _forget(area: _Area) -> None:
 
 def _describe(area: _Area) -> Swap:
     figures = api.area_figures(area.type)
-    words = ["emptying" if figures["emptying"] else "active", "direct" if area.file.direct else "buffered"]
+    how = "compressed" if area.file.kind == areafile.RAM else "direct" if area.file.direct else "buffered"
+    words = ["emptying" if figures["emptying"] else "active", how]
     return Swap(
         area.file.path,
         area.file.kind,
@@ -263,6 +270,8 @@ def _describe(area: _Area) -> Swap:
         figures["pages_in"] * PAGE,
         figures["pages_out"] * PAGE,
         figures["errors"],
+        figures["held"] * PAGE,
+        figures["stored"],
     )
 
 

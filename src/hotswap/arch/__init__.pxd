@@ -107,3 +107,14 @@ cdef extern from "sigbus.h" nogil:
     ctypedef int (*fault_call "arch_fault_call")(uint64_t address, int write) noexcept nogil
     bint signal_known "arch_signal_known"()
     int signal_setup "arch_signal_setup"(fault_call call)
+
+cdef extern from "codec.h" nogil:
+    enum:
+        PACK_PLAIN "ARCH_PACK_PLAIN"
+        PACK_BYTES "ARCH_PACK_BYTES"
+        PACK_BITS "ARCH_PACK_BITS"
+        PACK_MOST "ARCH_PACK_MOST"
+        PACK_SCRATCH "ARCH_PACK_SCRATCH"
+    uint64_t packed "arch_packed"(uint64_t scratch)
+    int pack "arch_pack"(uint64_t scratch, uint64_t source, int bytes, int how, int room)
+    int unpack "arch_unpack"(uint64_t scratch, uint64_t source, int stored, uint64_t to, int bytes, int how)

@@ -10,6 +10,7 @@ from cython.cimports.hotswap.engine.area import area_figures as area_figures_now
 from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.guard.contract import choose_guard, guard_chosen
 from cython.cimports.hotswap.engine.mm import COUNTERS, mm_at
+from cython.cimports.hotswap.engine.store.ram import IN_RAM
 from cython.cimports.libc.stdint import int64_t, uint64_t
 
 MOVE = arch.MMU_MOVE
@@ -19,6 +20,7 @@ UNDER_WAY = swapoff.OFF_UNDER_WAY
 DONE = swapoff.OFF_DONE
 FAILED = swapoff.OFF_FAILED
 MAX_AREAS = AREAS
+RAM = IN_RAM  # to swap_on(), for a descriptor
 DEBUG = bool(arch.DEBUG)
 FIGURES = (
     "faults_minor", "faults_major", "faults_zero", "faults_write", "pages_in", "pages_out", "pages_clean", "pages_filled",
@@ -79,18 +81,21 @@ def swap_off_progress(type: cython.int) -> tuple:
 
 
 def area_figures(type: cython.int) -> dict:
-    """Pages: usable, used, read, written; transfers that failed; flags. All zero of one that has just gone off."""
+    """Pages: usable, used, read, written; transfers that failed; flags; of compressed RAM the pages of memory it holds and the bytes
+    that are in them as they came. All zero of one that has just gone off."""
     figures = cython.declare(Figures)
     with cython.nogil:
         on: cython.bint = area_figures_now(type, cython.address(figures))
     if not on:
-        figures = Figures(usable=0, used=0, pages_in=0, pages_out=0, errors=0, flags=0)
+        figures = Figures(usable=0, used=0, pages_in=0, pages_out=0, errors=0, flags=0, held=0, stored=0)
     return {
         "usable": figures.usable,
         "used": figures.used,
         "pages_in": figures.pages_in,
         "pages_out": figures.pages_out,
         "errors": figures.errors,
+        "held": figures.held,
+        "stored": figures.stored,
         "writeok": bool(figures.flags & SWP_WRITEOK),
         "emptying": bool(figures.flags & SWP_EMPTYING),
         "on": bool(area_row_taken(type)),

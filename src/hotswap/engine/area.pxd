@@ -1,5 +1,6 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from hotswap cimport arch
+from hotswap.engine.store.contract cimport Store
 
 cdef enum:
     SWP_WRITEOK = 2         # new slots may be taken
@@ -20,7 +21,8 @@ cdef struct Cluster:        # all under the area's lock
 cdef struct Area:
     arch.word flags
     # Set up before publish, gone after retire; reading them needs the guard.
-    int fd
+    Store *store            # where the bytes are, and its name for them: a descriptor, this area's row
+    int handle
     int priority
     int turn                # pages it took since its equals had theirs; under active.lock
     uint64_t label          # address of the name that the log gives it, or 0
@@ -58,6 +60,8 @@ cdef struct Parked:         # an area's tables between the moment it loses them 
     uint32_t *buckets
 
 cdef struct Figures:        # of an area, for who watches
+    uint64_t held           # pages of memory that compressed RAM takes
+    uint64_t stored         # bytes that are in there, as they came
     uint64_t usable
     uint64_t used
     uint64_t pages_in
@@ -85,4 +89,4 @@ cdef int areas_by_priority(int *types) noexcept nogil
 cdef void area_rotate(int type, int pages) noexcept nogil
 cdef bint area_figures(int type, Figures *figures) noexcept nogil
 cdef int area_read(Area *area, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot) noexcept nogil
-cdef int area_write(Area *area, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot) noexcept nogil
+cdef int area_write(Area *area, int mm, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot) noexcept nogil

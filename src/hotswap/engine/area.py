@@ -22,6 +22,9 @@ from cython.cimports.hotswap.engine.guard.contract import (
     guard_unuse_mm,
     guard_use_mm,
 )
+from cython.cimports.hotswap.engine.store.contract import STORE_FILE, STORE_RAM
+from cython.cimports.hotswap.engine.store.ram import rams
+from cython.cimports.libc.errno import ENOSPC
 from cython.cimports.libc.stdint import uint64_t
 
 areas = cython.cast(cython.pointer(Area), arch.table(AREAS, cython.sizeof(Area)))
@@ -87,7 +90,7 @@ def area_detach(type):
     area.clusters = cython.NULL
     area.cluster_count = 0
     area.buckets = cython.NULL
-    area.fd = -1
+    area.handle = -1
     area.slots = 0
     area.usable = 0
     arch.store(cython.address(area.flags), 0)
@@ -170,6 +173,8 @@ def area_figures(type, figures):
         figures.pages_out = arch.load(cython.address(area.pages_out))
         figures.errors = arch.load(cython.address(area.errors))
         figures.flags = arch.load(cython.address(area.flags))
+        figures.held = arch.load(cython.address(rams[type].pool.pages)) if area.store.kind == STORE_RAM else 0
+        figures.stored = arch.load(cython.address(rams[type].stored))
         guard.exit(type)
     guard_unuse_mm(NO_MM, used)
     return area != cython.NULL
@@ -178,7 +183,7 @@ def area_figures(type, figures):
 def area_read(area, addresses, count, pages, slot):
     """May block. Reads ``count`` pieces of ``pages`` pages each from consecutive slots; 0 or an errno. The caller holds the slots."""
     arch.check(not guard_inside(), b"no transfer is made inside a section that may not sleep")
-    failed = arch.disk_transfer(area.fd, False, addresses, count, pages << 12, slot << 12)
+    failed = area.store.read(area.handle, addresses, count, pages, slot)
     if failed:
         arch.add(cython.address(area.errors), 1)
     else:
@@ -186,12 +191,13 @@ def area_read(area, addresses, count, pages, slot):
     return -failed
 
 
-def area_write(area, addresses, count, pages, slot):
-    """May block. Writes ``count`` pieces of ``pages`` pages each to consecutive slots; 0 or an errno. The caller holds the slots."""
+def area_write(area, mm, addresses, count, pages, slot):
+    """May block. Writes ``count`` pieces of ``pages`` pages each, which belong to ``mm``, to consecutive slots; how many were written, a
+    negative errno when none was (store contract). The caller holds the slots."""
     arch.check(not guard_inside(), b"no transfer is made inside a section that may not sleep")
-    failed = arch.disk_transfer(area.fd, True, addresses, count, pages << 12, slot << 12)
-    if failed:
+    done = area.store.write(area.handle, mm, addresses, count, pages, slot)
+    if done > 0:
+        arch.add(cython.address(area.pages_out), done * pages)
+    elif done != -ENOSPC or area.store.kind == STORE_FILE:
         arch.add(cython.address(area.errors), 1)
-    else:
-        arch.add(cython.address(area.pages_out), count * pages)
-    return -failed
+    return done

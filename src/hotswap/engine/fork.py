@@ -19,8 +19,6 @@ locked: nobody can come to them while its mmap lock is held. Those who only have
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.area import area_at, area_rotate, area_write, areas_by_priority
-from cython.cimports.hotswap.engine.entry import AREAS, make_entry
 from cython.cimports.hotswap.engine.mm import (
     PAGES_OUT,
     PTE_ACTIVE,
@@ -40,11 +38,10 @@ from cython.cimports.hotswap.engine.mm import (
 from cython.cimports.hotswap.engine.mmap import mm_destroy, unmap_range
 from cython.cimports.hotswap.engine.swap_map import (
     add_swap_count_continuation,
-    swap_alloc,
     swap_duplicate,
-    swap_free,
     swapcache_free,
 )
+from cython.cimports.hotswap.engine.writeout import swap_writeout
 from cython.cimports.libc.errno import EBUSY, EINVAL, ENOENT, ENOMEM, ENOSPC
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 
@@ -209,32 +206,20 @@ def write_back(parent, child, copies):
 
 def write_some(parent, child, copies, done):
     """May block. As many from number ``done`` on as find slots in a row; how many."""
-    source = cython.declare(uint64_t[1])
-    types = cython.declare(cython.int[AREAS])
-    source[0] = copies.buffer + (cython.cast(uint64_t, done) << (12 + copies.order))
-    for turn in range(areas_by_priority(types)):
-        type = types[turn]
-        taken = swap_alloc(type, copies.order, copies.count - done)
-        if taken == 0:
-            continue
-        got = cython.cast(cython.int, taken & 0xFFFF)
-        offset: uint64_t = taken >> 16
-        first = make_entry(type, offset)
-        # The slots that were just taken keep their area on.
-        failed: cython.bint = area_write(area_at(type), source, 1, cython.cast(uint64_t, got) << copies.order, offset) != 0
-        swapcache_free(first, got << copies.order)
-        if failed:
-            swap_free(first, got << copies.order)
-            continue
-        area_rotate(type, got << copies.order)
-        arch.add(cython.address(parent.counter[PAGES_OUT]), got << copies.order)
-        for number in range(got):
-            page = copies.pages[done + number]
-            entry = first + (cython.cast(uint64_t, number) << copies.order)
-            arch.check(not swap_duplicate(entry, 1 << copies.order), b"a new slot can be shared")
-            set_child(child, page, pte_make(PTE_SWAPPED, copies.order, entry), COLD, 0)
-            pte = cython.address(parent.ptes[page])
-            kept = arch.load(cython.address(pte.state)) & (PTE_ACTIVE | PTE_REFERENCED)
-            arch.bit_unlock(cython.address(pte.state), pte_make(PTE_CLEAN, copies.order, entry) | kept)
-        return got
-    return 0
+    source = cython.declare(uint64_t[COPY_PAGES])
+    first = cython.declare(uint64_t[1])
+    for number in range(done, copies.count):
+        source[number - done] = copies.buffer + (cython.cast(uint64_t, number) << (12 + copies.order))
+    got = swap_writeout(parent, source, copies.count - done, copies.order, first)
+    if got:
+        swapcache_free(first[0], got << copies.order)
+    arch.add(cython.address(parent.counter[PAGES_OUT]), got << copies.order)
+    for number in range(got):
+        page = copies.pages[done + number]
+        entry = first[0] + (cython.cast(uint64_t, number) << copies.order)
+        arch.check(not swap_duplicate(entry, 1 << copies.order), b"a new slot can be shared")
+        set_child(child, page, pte_make(PTE_SWAPPED, copies.order, entry), COLD, 0)
+        pte = cython.address(parent.ptes[page])
+        kept = arch.load(cython.address(pte.state)) & (PTE_ACTIVE | PTE_REFERENCED)
+        arch.bit_unlock(cython.address(pte.state), pte_make(PTE_CLEAN, copies.order, entry) | kept)
+    return got

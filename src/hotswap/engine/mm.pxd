@@ -115,6 +115,7 @@ cdef struct Mm:
     arch.word budget
     arch.word resident
     arch.word pinned
+    arch.word packed        # of resident: what compressed RAM holds for it, in units of 64 bytes
     arch.word relief        # event: pages or frames came free, or there is more swap
     arch.word pressure      # event: background reclaim is wanted
     arch.word stop

@@ -10,6 +10,7 @@ Limits and sizes are in pages of 4096 bytes; errors are negative errnos. Nothing
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_sweep, frames_setup
+from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.fault import fault_main, release_entry
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.lru import EMPTY_LIST, lru_remove
@@ -42,6 +43,7 @@ from cython.cimports.hotswap.engine.mm import (
 from cython.cimports.hotswap.engine.readahead import readahead_main
 from cython.cimports.hotswap.engine.reclaim import reclaim_main, shrink, uncharge
 from cython.cimports.hotswap.engine.sigbus import sigbus_add, sigbus_remove
+from cython.cimports.hotswap.engine.store.ram import ram_disown
 from cython.cimports.libc.errno import EAGAIN, EBUSY, EINVAL, EMFILE, ENOMEM, ENOSPC, ENOSYS
 from cython.cimports.libc.stdint import int64_t, uint64_t
 
@@ -101,6 +103,7 @@ def set_up(mm, limit, order, refuse, signal):
     arch.store(cython.address(mm.stop), 0)
     arch.store(cython.address(mm.resident), 0)
     arch.store(cython.address(mm.pinned), 0)
+    arch.store(cython.address(mm.packed), 0)
     arch.store(cython.address(mm.clock), 0)
     arch.store(cython.address(mm.full_said), 0)
     arch.store(cython.address(mm.stray), -1)
@@ -219,6 +222,9 @@ def mm_destroy(index):
     cache_sweep(mm, EVERY_AREA)
     arch.write_unlock(cython.address(mm.mmap_lock))
     mmlist_remove(mm)
+    if arch.load(cython.address(mm.packed)):
+        for type in range(AREAS):
+            ram_disown(type, index)
     tear_down(mm)
     arch.store_release(cython.address(rows[index]), 0)
     return 0

@@ -15,9 +15,7 @@ the write; nothing else does. Folios charge whether they come in or are taken ou
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.area import area_at, area_rotate, area_write, areas_by_priority
 from cython.cimports.hotswap.engine.cache import cache_add, frame_address, frame_put, frame_take
-from cython.cimports.hotswap.engine.entry import AREAS, make_entry
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.lru import EMPTY_LIST, age, lru_insert, lru_link, lru_unlink
 from cython.cimports.hotswap.engine.mm import (
@@ -43,7 +41,7 @@ from cython.cimports.hotswap.engine.mm import (
     pte_make,
     pte_order,
 )
-from cython.cimports.hotswap.engine.swap_map import swap_alloc, swap_free, swapcache_free
+from cython.cimports.hotswap.engine.writeout import swap_writeout
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 
 
@@ -281,39 +279,19 @@ def write_out(mm, victims, count):
 
 
 def write_run(mm, victims, count):
-    """Finds slots in a row for the first victims of one order, best area first, and writes them; how many, 0 when none can be."""
+    """Writes the first victims of one order to slots in a row; how many, 0 when none can be."""
     order = victims[0].order
     want: cython.int = 1
     while want < count and victims[want].order == order:
         want += 1
     addresses = cython.declare(uint64_t[BATCH])
-    types = cython.declare(cython.int[AREAS])
-    for turn in range(areas_by_priority(types)):
-        type = types[turn]
-        taken = swap_alloc(type, order, want)
-        if taken == 0:
-            continue
-        got = cython.cast(cython.int, taken & 0xFFFF)
-        offset: uint64_t = taken >> 16
-        for number in range(got):
-            addresses[number] = frame_address(mm, victims[number].frame)
-        # The slots that were just taken keep their area on.
-        failed = area_write(area_at(type), addresses, got, cython.cast(uint64_t, 1) << order, offset)
-        if failed:
-            arch.log_area(
-                b"hotswap: area %s: writing at slot %llu failed with errno %llu; trying the next area",
-                area_at(type).label,
-                offset,
-                failed,
-            )
-            swapcache_free(make_entry(type, offset), got << order)
-            swap_free(make_entry(type, offset), got << order)
-            continue
-        area_rotate(type, got << order)
-        arch.add(cython.address(mm.counter[PAGES_OUT]), got << order)
-        for number in range(got):
-            entry = make_entry(type, offset + (cython.cast(uint64_t, number) << order))
-            cache_add(mm, entry, 1 << order, victims[number].frame)
-            finish(mm, cython.address(victims[number]), PTE_SWAPPED, entry)
-        return got
-    return 0
+    first = cython.declare(uint64_t[1])
+    for number in range(want):
+        addresses[number] = frame_address(mm, victims[number].frame)
+    got = swap_writeout(mm, addresses, want, order, first)
+    arch.add(cython.address(mm.counter[PAGES_OUT]), got << order)
+    for number in range(got):
+        entry = first[0] + (cython.cast(uint64_t, number) << order)
+        cache_add(mm, entry, 1 << order, victims[number].frame)
+        finish(mm, cython.address(victims[number]), PTE_SWAPPED, entry)
+    return got

@@ -198,6 +198,8 @@ def drop_one(area, offset):
 
 def slot_release(area, offset):
     """A slot is free. Caller: inside the guard, the area's lock; it may have been the last in use, so swapoff may go on now."""
+    if area.store.discard:
+        area.store.discard(area.handle, offset)
     cluster_put(area, offset)
     arch.add(cython.address(area.inuse), -1)
 

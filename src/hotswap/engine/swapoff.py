@@ -26,9 +26,6 @@ from cython.cimports.hotswap.engine.area import (
     area_deactivate,
     area_detach,
     area_read,
-    area_rotate,
-    area_write,
-    areas_by_priority,
 )
 from cython.cimports.hotswap.engine.cache import cache_sweep
 from cython.cimports.hotswap.engine.entry import AREAS, entry_offset, entry_type, make_entry
@@ -51,8 +48,9 @@ from cython.cimports.hotswap.engine.mm import (
     pte_order,
 )
 from cython.cimports.hotswap.engine.reclaim import charge_now, shrink
-from cython.cimports.hotswap.engine.swap_map import swap_alloc, swap_free, swap_inuse, swapcache_free
+from cython.cimports.hotswap.engine.swap_map import swap_inuse, swapcache_free
 from cython.cimports.hotswap.engine.swapon import area_free_tables
+from cython.cimports.hotswap.engine.writeout import swap_writeout
 from cython.cimports.libc.errno import EBUSY, EINTR, EIO, ENOMEM, ENOSPC
 from cython.cimports.libc.stdint import uint64_t
 
@@ -336,31 +334,21 @@ def unreadable(job, run, buffer):
 
 def move_elsewhere(job, mm, run, done, bounce):
     """Writes folios of a run from number ``done`` on to slots in a row of the best area with room; how many."""
-    source = cython.declare(uint64_t[1])
-    types = cython.declare(cython.int[AREAS])
-    for turn in range(areas_by_priority(types)):
-        type = types[turn]
-        taken = swap_alloc(type, run.order, run.count - done)
-        if taken == 0:
-            continue
-        got = cython.cast(cython.int, taken & 0xFFFF)
-        offset: uint64_t = taken >> 16
-        source[0] = bounce + (cython.cast(uint64_t, done) << (12 + run.order))
-        if area_write(area_at(type), source, 1, cython.cast(uint64_t, got) << run.order, offset):
-            swapcache_free(make_entry(type, offset), got << run.order)
-            swap_free(make_entry(type, offset), got << run.order)
-            continue
-        area_rotate(type, got << run.order)
-        swapcache_free(make_entry(type, offset), got << run.order)
-        for number in range(got):
-            page = run.pages[done + number]
-            old = make_entry(job.type, run.offset + (cython.cast(uint64_t, done + number) << run.order))
-            entry = make_entry(type, offset + (cython.cast(uint64_t, number) << run.order))
-            arch.bit_unlock(cython.address(mm.ptes[page].state), pte_make(PTE_SWAPPED, run.order, entry))
-            release_entry(old, run.order)
-        arch.add(cython.address(job.moved), got << run.order)
-        return got
-    return 0
+    source = cython.declare(uint64_t[BOUNCE_PAGES])
+    first = cython.declare(uint64_t[1])
+    for number in range(done, run.count):
+        source[number - done] = bounce + (cython.cast(uint64_t, number) << (12 + run.order))
+    got = swap_writeout(mm, source, run.count - done, run.order, first)
+    if got:
+        swapcache_free(first[0], got << run.order)
+    for number in range(got):
+        page = run.pages[done + number]
+        old = make_entry(job.type, run.offset + (cython.cast(uint64_t, done + number) << run.order))
+        entry = first[0] + (cython.cast(uint64_t, number) << run.order)
+        arch.bit_unlock(cython.address(mm.ptes[page].state), pte_make(PTE_SWAPPED, run.order, entry))
+        release_entry(old, run.order)
+    arch.add(cython.address(job.moved), got << run.order)
+    return got
 
 
 def load(job, mm, run, number, bounce):

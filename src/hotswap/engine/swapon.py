@@ -21,6 +21,8 @@ from cython.cimports.hotswap.engine.area import (
 from cython.cimports.hotswap.engine.cluster import clusters_setup
 from cython.cimports.hotswap.engine.guard.contract import guard_publish
 from cython.cimports.hotswap.engine.mm import MM_NIL, mm_at, mmlist_hold_next
+from cython.cimports.hotswap.engine.store.contract import STORE_FILE, STORE_RAM, store_at
+from cython.cimports.hotswap.engine.store.ram import IN_RAM, ram_setup, ram_teardown
 from cython.cimports.hotswap.engine.swap_map import map_free, map_setup
 from cython.cimports.libc.errno import ENOMEM, EPERM
 from cython.cimports.libc.stdint import uint32_t
@@ -39,7 +41,8 @@ def area_label(type, name):
 
 
 def area_setup(fd, slots, priority):
-    """A row for an area of ``slots`` slots (the header's included) in the open file ``fd``; its type, not yet published.
+    """A row for an area of ``slots`` slots (the header's included) in the open file ``fd``, or in compressed memory
+    (IN_RAM); its type, not yet published.
 
     -EPERM when 32 areas are on (as the kernel's swapon says), -ENOMEM when its tables do not fit in memory.
     """
@@ -50,14 +53,19 @@ def area_setup(fd, slots, priority):
     if not area:
         area_release_row(type)
         return -ENOMEM
-    area.fd = fd
+    if fd == IN_RAM:
+        area.store = store_at(STORE_RAM)
+        area.handle = type
+    else:
+        area.store = store_at(STORE_FILE)
+        area.handle = fd
     area.slots = slots
     area.priority = priority
     area.label = 0
     area.turn = 0
     area.generation += 1
     area.buckets = cython.cast(cython.pointer(uint32_t), arch.table(BUCKETS, cython.sizeof(uint32_t)))
-    if map_setup(area) or not area.buckets:
+    if map_setup(area) or not area.buckets or (fd == IN_RAM and ram_setup(type, slots)):
         area_teardown(type)
         return -ENOMEM
     arch.store(cython.address(area.pages_in), 0)
@@ -92,4 +100,6 @@ def area_free_tables(type):
     map_free(cython.address(parked[type]), freeing.poison)
     arch.table_free(parked[type].buckets, freeing.poison)
     parked[type].buckets = cython.NULL
+    if area_at(type).store.kind == STORE_RAM:
+        ram_teardown(type, freeing.poison)
     area_unmake(type)

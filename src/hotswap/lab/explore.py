@@ -178,7 +178,7 @@ class _Run:
 
     def over(self, schedules: int) -> bool:
         limits = self.limits
-        late = limits.seconds is not None and time.monotonic() - self.began > limits.seconds
+        late = limits.seconds is not None and schedules > 0 and time.monotonic() - self.began > limits.seconds
         return late or (limits.schedules is not None and schedules >= limits.schedules)
 
     def until(self, schedules: int) -> bool:

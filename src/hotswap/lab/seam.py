@@ -7,7 +7,7 @@ and return once trying again makes sense.
 
 ``current`` is the number of the running thread, ``clock`` the time in nanoseconds (it moves when somebody naps or a wait
 times out). Constants come from the headers, but for THREADS, which is small here so that counting threads up is quick.
-The calls stand where their headers do: ``atomics``, ``sync``, ``mmu``, ``disk``; tables of the engine's own memory here.
+The calls stand where their headers do: ``atomics``, ``sync``, ``mmu``, ``disk``, ``codec``; tables of the engine's own memory here.
 """
 
 import re
@@ -15,6 +15,7 @@ import sys
 
 from . import declarations
 from .atomics import Atomics
+from .codec import Codec
 from .disk import Disk
 from .findings import InvariantBroken, NotInC, UseAfterFree, WouldWaitForEver
 from .kinds import Kind, Size
@@ -34,7 +35,7 @@ def header_constants() -> dict[str, int]:
     return {name: values.get(c_name, 0) for name, c_name in found.c_names.items() if name in found.constants}
 
 
-class Seam(Atomics, Sync, Mmu, Disk):
+class Seam(Atomics, Sync, Mmu, Disk, Codec):
     """One seam for one twin; two share nothing."""
 
     def __init__(self, **constants):

@@ -1,0 +1,268 @@
+"""Compressed RAM: the bytes come back, what it holds counts in the limit, and it goes off under load as any other area does."""
+
+import ctypes
+import gc
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from support import MIB, Crew, Pages, eventually, rss_anon
+
+import hotswap
+from hotswap.errors import AreaError
+from hotswap.lab import twin
+from hotswap.lab.native import Compiled
+
+CONSTANT = 16 * MIB  # what a space may take beyond its limit, as the README has it
+TYPE = 31  # a row that no test's own areas come to
+
+
+@pytest.fixture
+def ram(nothing_leaked):
+    """``ram(size)``: compressed memory that is on; at the test's end it holds nothing and goes off."""
+    names = []
+
+    def make(size="256M", priority=0):
+        name = f"ram:{len(names)}"
+        names.append(hotswap.swapon(name, size=size, priority=priority).path)
+        return name
+
+    yield make
+    gc.collect()
+    for name in names:
+        if any(swap.path == name for swap in hotswap.swaps()):
+            assert eventually(lambda name=name: figures(name).held == 0), f"{figures(name)} still holds something"
+            hotswap.swapoff(name)
+
+
+def figures(name):
+    return next(swap for swap in hotswap.swaps() if swap.path == name)
+
+
+def smooth(numbers):
+    return (np.sin(numbers / 5e4) * 1000).astype("f4")
+
+
+def of_kind(kind, start, count):
+    """Data that compresses well, in part, or not at all."""
+    numbers = np.arange(start, start + count)
+    if kind == "smooth":
+        return smooth(numbers)
+    noise = np.random.default_rng(start).random(count, "f4")
+    return noise if kind == "noise" else np.where(numbers // 262144 % 2 == 0, smooth(numbers), noise)
+
+
+@pytest.mark.parametrize("folio", ["4K", "64K", "256K"])
+@pytest.mark.parametrize("kind", ["smooth", "mixed", "noise"])
+def test_the_bytes_come_back(ram, areas, kind, folio):
+    ram("256M", priority=5)
+    areas(1, "128M")
+    with hotswap.Space("16M", folio) as space:
+        a = space.empty(16 * MIB, "f4")  # 64 MiB
+        for start in range(0, a.size, MIB):
+            a[start : start + MIB] = of_kind(kind, start, MIB)
+        swap = figures("ram:0")
+        for start in range(0, a.size, MIB):
+            assert np.array_equal(a[start : start + MIB], of_kind(kind, start, MIB))
+        if kind == "noise":
+            assert swap.held == 0 and figures("ram:0").used == 0  # all of it was sent on
+        else:
+            assert swap.held * 4 < swap.stored * 3
+        del a
+
+
+def test_what_it_holds_counts_in_the_limit(ram):
+    ram("512M")
+    before = rss_anon()
+    limit = 64 * MIB
+    with hotswap.Space(limit) as space:
+        a = space.empty(24 * MIB, "f4")  # 96 MiB
+        most = 0
+        for start in range(0, a.size, MIB):
+            a[start : start + MIB] = smooth(np.arange(start, start + MIB))
+            most = max(most, rss_anon() - before)
+            assert space.stats()["resident_bytes"] <= limit + 2 * MIB  # the books, before a batch's folios are counted out
+        assert figures("ram:0").held > 8 * MIB
+        assert most <= limit + CONSTANT
+        del a
+
+
+def test_it_keeps_a_share_of_the_limit_free(ram, areas):
+    """What does not fit in three quarters of a limit goes to the next area, not in place of what is being worked with."""
+    ram("512M", priority=5)
+    (path,) = areas(1, "256M")
+    with hotswap.Space("16M") as space:
+        a = space.empty(32 * MIB, "f4")  # 128 MiB, which pack to more than the limit
+        for start in range(0, a.size, MIB):
+            a[start : start + MIB] = smooth(np.arange(start, start + MIB))
+        assert figures("ram:0").held <= 13 * MIB
+        assert figures(path).used > 8 * MIB
+        for start in range(0, a.size, MIB):
+            assert np.array_equal(a[start : start + MIB], smooth(np.arange(start, start + MIB)))
+        del a
+
+
+def test_it_goes_off_and_on_under_load(ram, areas):
+    areas(1, "64M")
+    name = ram("64M", priority=5)
+    with hotswap.Space("4M") as space:
+        pages = [Pages(space, 8 * MIB, number) for number in range(2)]
+        crew = Crew()
+
+        def work(mine, random):
+            first = random.randrange(mine.count - 32)
+            mine.check(first, 32)
+            mine.stamp(first, 32, random.randrange(1, 1000))
+
+        for number, mine in enumerate(pages):
+            crew.start(work, mine, random.Random(number), name=f"worker-{number}")
+
+        def flip():
+            hotswap.swapoff(name)
+            hotswap.swapon(name, size="64M", priority=5)
+
+        crew.start(flip, name="flip")
+        crew.work(2, each=5)
+        crew.join()
+        for mine in pages:
+            mine.check()
+        del pages, mine, crew
+
+
+def test_a_snapshot_outlives_the_space_that_packed_its_pages(ram):
+    ram("64M")
+    space = hotswap.Space("4M")
+    a = space.empty(4 * MIB, "u4")
+    a[...] = np.arange(a.size)
+    snapshot = space.snapshot()
+    old = snapshot.array_of(a)
+    del a
+    space.close()
+    with hotswap.Space("4M") as other:  # takes the closed one's row
+        b = other.full(MIB, 1, "f4")
+        b[::1024] = np.arange(1024)
+        assert np.array_equal(old, np.arange(old.size))
+        del b
+    del old
+    snapshot.close()
+
+
+def test_it_needs_a_size(nothing_leaked):
+    with pytest.raises(AreaError, match="ram: needs a size"):
+        hotswap.swapon("ram:")
+    with pytest.raises(AreaError, match="fewer than"):
+        hotswap.swapon("ram:", size="4K")
+    hotswap.swapon("ram:", size="1M")
+    with pytest.raises(AreaError, match="is on already"):
+        hotswap.swapon("ram:", size="1M")
+    hotswap.swapoff("ram:")
+
+
+# --- the store itself, in both lives ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["compiled", "uncompiled"])
+def store(request, nothing_leaked):
+    """The store with an address space to charge, and memory to write from: bytes in, bytes out."""
+    if request.param == "compiled":
+        with hotswap.Space("64M") as space:
+            life, memory = Compiled(), ctypes.create_string_buffer(2 * 65536 + 4096)
+            base = (ctypes.addressof(memory) + 4095) & ~4095
+            one = (ctypes.c_uint64 * 1)(base)
+
+            def put(data):
+                ctypes.memmove(base, data, len(data))
+                return ctypes.addressof(one)
+
+            yield SimpleNamespace(
+                ram=life.store.ram,
+                mm=space._index,
+                put=put,
+                room=lambda: ctypes.addressof(one),
+                get=lambda n: ctypes.string_at(base, n),
+                packed=lambda: space.stats()["resident_bytes"],
+            )
+    else:
+        life = twin.load()
+        seam = life.seam
+        base = seam.reserve(2 * 65536)
+        mm = life.mm.mm_at(0)
+        seam.store(mm.budget, 16384)
+
+        def put(data):
+            seam.write_memory(base, data)
+            return [base]
+
+        yield SimpleNamespace(
+            ram=life.store.ram,
+            mm=0,
+            put=put,
+            room=lambda: [base],
+            get=lambda n: seam.read_memory(base, n),
+            packed=lambda: seam.load(mm.resident) * 4096,
+        )
+
+
+def data_of(rng, pages):
+    """Pages that pack to something between nothing and, now and then, all of it."""
+    some = rng.randrange(20, 4096)
+    return b"".join(rng.randbytes(some) + bytes(4096 - some) for _ in range(pages))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_store_does_what_a_dictionary_does(store, seed):
+    rng = random.Random(seed)
+    slots = 800
+    before = store.packed()
+    assert store.ram.ram_setup(TYPE, slots) == 0
+    held: dict[int, bytes] = {}
+    pieces: list[tuple[int, int]] = []
+    written = refused = 0
+    try:
+        for _ in range(400):
+            what = rng.random()
+            if what < 0.5:
+                pages = rng.choice([1, 1, 2, 4, 16, 32])
+                slot = rng.randrange(1, slots - pages)
+                if any(slot + k in held for k in range(pages)):
+                    continue
+                data = data_of(rng, pages)
+                done = store.ram.ram_write(TYPE, store.mm, store.put(data), 1, pages, slot)
+                if done == 1:
+                    written += 1
+                    pieces.append((slot, pages))
+                    for k in range(pages):
+                        held[slot + k] = data[k * 4096 : (k + 1) * 4096]
+                else:
+                    refused += 1
+                    for k in range(pages):  # as who took the slots gives them back
+                        store.ram.ram_discard(TYPE, slot + k)
+            elif what < 0.75 and pieces:
+                slot, pages = rng.choice(pieces)
+                first = rng.randrange(pages)
+                count = rng.randrange(1, pages - first + 1)
+                assert store.ram.ram_read(TYPE, store.room(), 1, count, slot + first) == 0
+                assert store.get(count * 4096) == b"".join(held[slot + first + k] for k in range(count))
+            elif pieces:
+                slot, pages = pieces.pop(rng.randrange(len(pieces)))
+                for k in range(pages):
+                    store.ram.ram_discard(TYPE, slot + k)
+                    del held[slot + k]
+        assert written > 50 and refused > 5
+        for slot, data in held.items():
+            assert store.ram.ram_read(TYPE, store.room(), 1, 1, slot) == 0
+            assert store.get(4096) == data
+        for slot in list(held):
+            store.ram.ram_discard(TYPE, slot)
+        assert store.packed() == before
+    finally:
+        store.ram.ram_teardown(TYPE, False)
+
+
+def test_a_slot_that_holds_nothing_cannot_be_read(store):
+    assert store.ram.ram_setup(TYPE, 100) == 0
+    try:
+        assert store.ram.ram_read(TYPE, store.room(), 1, 1, 7) == -5
+    finally:
+        store.ram.ram_teardown(TYPE, False)
