@@ -104,6 +104,17 @@ class World:
             left -= out
         self.alone(self.twin.cache.cache_sweep(space.mm, self.twin.cache.EVERY_AREA))
 
+    def late_readahead(self, space: Space, page: int = 0) -> None:
+        """What read_window() does with an entry that it read just before the page came in: a frame of the cache has its slot too."""
+        mm, cache, area, entry = space.mm, self.twin.cache, self.twin.area, self.twin.entry
+        out = space.pte(page) >> self.twin.mm.PTE_ENTRY_SHIFT
+        frame = self.alone(cache.frame_take(mm, False))
+        failed = self.alone(cache.cache_reserve(mm, out, 1, frame))
+        at = area.area_at(entry.entry_type(out))
+        failed = failed or self.alone(area.area_read(at, [cache.frame_address(mm, frame)], 1, 1, entry.entry_offset(out)))
+        assert not failed
+        self.alone(cache.cache_settle(mm, frame, True))
+
     def ready(self) -> None:
         """Set-up is over; a schedule begins here."""
         self.twin.checkpoint()

@@ -39,18 +39,7 @@ def setup(world):
     world.fill(world.array)
     world.evict(world.array, 1)
     world.alone(world.user_read(world.array, 0))
-    late_readahead(world)
-
-
-def late_readahead(world):
-    """What read_window() does with an entry that it read just before the page came in."""
-    mm, cache, area = world.array.mm, world.twin.cache, world.twin.area
-    entry = world.array.pte(0) >> world.twin.mm.PTE_ENTRY_SHIFT
-    frame = world.alone(cache.frame_take(mm, False))
-    failed = world.alone(cache.cache_reserve(mm, entry, 1, frame))
-    failed = failed or world.alone(area.area_read(area.area_at(world.off), [cache.frame_address(mm, frame)], 1, 1, entry))
-    assert not failed
-    world.alone(cache.cache_settle(mm, frame, True))
+    world.late_readahead(world.array)
 
 
 def actors(world):

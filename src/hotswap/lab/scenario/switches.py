@@ -136,11 +136,15 @@ _ALL = [
         "reserve-when-emptying", "cache", "cache_reserve", "if arch.load(cython.address(area.flags))",
         "result = cache_flag_set(area, entry_offset(entry), slots)",
     ),
-    Switch("index-after-section", "cache", "cache_take", "index_remove("),
+    # R18: whether a frame may leave the cache is decided before its lock is taken; whether the cache alone has the slots is not looked at again.
     Switch(
-        "index-after-section", "cache", "cache_take", "guard.exit(",
-        "if True: guard.exit(type); index_remove(area, mm, result) if result >= 0 else None",
+        "frame-seen-before", "cache", "standby_drop", "arch.mutex_lock(",
+        "if True:\n"
+        "    seen = owner.frames[frame].state\n"
+        "    arch.mutex_lock(cython.address(owner.frame_lock))",
     ),
+    Switch("frame-seen-before", "cache", "standby_drop", "if record.state == ", "if seen == FRAME_STANDBY: ..."),
+    Switch("count-believed", "cache", "cache_forget", "if handle and ", "if handle: ..."),
     Switch("no-recheck", "fault", "map_around", "state = arch.load(", nth=2),
     Switch(
         "bounds-outside", "swap_map", "swap_count", "area: ",
