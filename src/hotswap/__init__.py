@@ -3,7 +3,7 @@
 How the tree is laid out::
 
     control.py    swapon, swapoff, swaps: areas on and off          space.py    Space: arrays under a resident limit
-    snapshot.py   what a space's arrays held at one moment
+    snapshot.py   what a space's arrays held at one moment          shared.py   SharedArray: several spaces map one array
     areafile.py   opening and formatting areas, header.py its v1 header     commit.py   what may be promised
     engine/       the swap subsystem, compiled: start at fault.py and swapoff.py
     arch/         the seam it stands on: atomics, locks, userfaultfd, disk          lab/    the same seam, simulated
@@ -12,6 +12,7 @@ How the tree is laid out::
 
 from .control import Swap, Swapoff, SwapoffProgress, configure, swapoff, swapon, swaps
 from .errors import AreaError, DtypeError, HotswapError, OutOfSwap, SizeError, SpaceError, UnsupportedError
+from .shared import SharedArray
 from .snapshot import Snapshot
 from .space import Space
 
@@ -22,6 +23,7 @@ __all__ = [
     "DtypeError",
     "HotswapError",
     "OutOfSwap",
+    "SharedArray",
     "SizeError",
     "Snapshot",
     "Space",

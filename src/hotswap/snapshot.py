@@ -41,6 +41,10 @@ class Snapshot:
             )
         if result == -errno.ENOSPC:
             raise OutOfSwap("a snapshot is refused: the areas have no room for what has to be written out for it; add an area.")
+        if result == -errno.EOPNOTSUPP:
+            raise SpaceError(
+                "a snapshot is refused: a SharedArray is attached to the space, which several write; drop its arrays first."
+            )
         if result:
             raise SpaceError(f"a snapshot cannot be made ({os.strerror(-result)}).")
         ranges = api.space_ranges(copy._index)

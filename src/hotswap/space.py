@@ -32,6 +32,24 @@ def _order(folio: int | str) -> int:
     return order
 
 
+def stats_of(index: int) -> dict[str, int]:
+    """The figures of a space or a shared array by its number in the engine, as ``Space.stats()`` gives them."""
+    raw = api.space_figures(index)
+    stats = {
+        name: int(raw[name])
+        for name in raw
+        if name.startswith(("faults", "refaults", "activations", "direct", "wait", "unmovable"))
+    }
+    for name in ("pages_in", "pages_out", "pages_clean", "pages_filled", "ahead_pages", "poisoned"):
+        stats[name] = int(raw[name])
+    stats["readahead_pages"] = stats.pop("ahead_pages")
+    stats["readahead_hits"] = int(raw["ahead_hits"])
+    stats["writeback_bytes"] = int(raw["pages_out"]) * PAGE
+    for name in ("resident", "limit", "pinned", "active", "inactive"):
+        stats[f"{name}_bytes"] = int(raw[name]) * PAGE
+    return stats
+
+
 class _Extent:
     """A range of a space's arena; lives as long as any array on it and gives memory and slots back at its end."""
 
@@ -250,20 +268,7 @@ class Space:
     def stats(self) -> dict[str, int]:
         """Figures since the space was made: faults by kind, bytes in and out, readahead, refaults, bytes resident now; in bytes,
         nanoseconds (``wait_ns``) or times."""
-        raw = api.space_figures(self._open())
-        stats = {
-            name: int(raw[name])
-            for name in raw
-            if name.startswith(("faults", "refaults", "activations", "direct", "wait", "unmovable"))
-        }
-        for name in ("pages_in", "pages_out", "pages_clean", "pages_filled", "ahead_pages", "poisoned"):
-            stats[name] = int(raw[name])
-        stats["readahead_pages"] = stats.pop("ahead_pages")
-        stats["readahead_hits"] = int(raw["ahead_hits"])
-        stats["writeback_bytes"] = int(raw["pages_out"]) * PAGE
-        for name in ("resident", "limit", "pinned", "active", "inactive"):
-            stats[f"{name}_bytes"] = int(raw[name]) * PAGE
-        return stats
+        return stats_of(self._open())
 
     def close(self) -> None:
         """Gives everything back. Raises ``SpaceError`` while arrays of it live."""

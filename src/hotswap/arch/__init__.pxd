@@ -63,6 +63,8 @@ cdef extern from "mmu.h" nogil:
         MMU_MOVE "ARCH_MMU_MOVE"
         MMU_POISON "ARCH_MMU_POISON"
         MMU_SIGBUS "ARCH_MMU_SIGBUS"
+        MMU_SHARED "ARCH_MMU_SHARED"
+        MMU_SHARED_WP "ARCH_MMU_SHARED_WP"
         FAULT_WRITE "ARCH_FAULT_WRITE"
         FAULT_PROTECTED "ARCH_FAULT_PROTECTED"
     ctypedef struct fault_info "struct arch_fault":
@@ -89,6 +91,12 @@ cdef extern from "mmu.h" nogil:
     int mmu_protect "arch_mmu_protect"(int fd, uint64_t address, uint64_t bytes, bint protect)
     int mmu_drop "arch_mmu_drop"(uint64_t address, uint64_t bytes)
     int mmu_populate "arch_mmu_populate"(uint64_t address, uint64_t bytes)
+    int shm_open "arch_shm_open"(uint64_t bytes)
+    uint64_t shm_map "arch_shm_map"(int shm, uint64_t bytes)
+    int shm_attach "arch_shm_attach"(int fd, int shm, uint64_t address, uint64_t bytes, bint protects)
+    int shm_detach "arch_shm_detach"(int fd, uint64_t address, uint64_t bytes)
+    int shm_punch "arch_shm_punch"(int shm, uint64_t offset, uint64_t bytes)
+    int mmu_continue "arch_mmu_continue"(int fd, uint64_t address, uint64_t bytes, bint protect)
     int mmu_poison "arch_mmu_poison"(int fd, uint64_t address, uint64_t bytes)
     int mmu_forbid "arch_mmu_forbid"(uint64_t address, uint64_t bytes)
     int mmu_allow "arch_mmu_allow"(uint64_t address, uint64_t bytes)

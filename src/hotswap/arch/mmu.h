@@ -12,6 +12,8 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include "sync.h"
 
 /* The build machine's headers may be older than the kernel that runs: what they lack is stated here (uapi values). */
@@ -27,12 +29,17 @@ struct arch_uffd_poison { uint64_t start, len, mode; int64_t updated; };
 #define ARCH_UFFDIO_POISON _IOWR(0xAA, 0x08, struct arch_uffd_poison)
 struct arch_uffd_protect { uint64_t start, len, mode; };
 #define ARCH_UFFDIO_WRITEPROTECT _IOWR(0xAA, 0x06, struct arch_uffd_protect)
+struct arch_uffd_continue { uint64_t start, len, mode; int64_t mapped; };
+#define ARCH_UFFDIO_CONTINUE _IOWR(0xAA, 0x07, struct arch_uffd_continue)
+#define ARCH_UFFDIO_REGISTER_MODE_MINOR 4
 #define ARCH_USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
 
 enum {  /* what was found, as bits */
     ARCH_MMU_WP = 1, ARCH_MMU_MOVE = 2, ARCH_MMU_POISON = 4,
     ARCH_MMU_KERNEL_FAULTS = 8,  /* faults inside system calls are served too */
-    ARCH_MMU_SIGBUS = 16         /* faults are signals to the thread that faulted (only where that was asked for) */
+    ARCH_MMU_SIGBUS = 16,        /* faults are signals to the thread that faulted (only where that was asked for) */
+    ARCH_MMU_SHARED = 32,        /* shared memory: pages that are there and not mapped are faults, UFFDIO_CONTINUE maps them */
+    ARCH_MMU_SHARED_WP = 64      /* and they can be mapped write-protected */
 };
 enum { ARCH_FAULT_WRITE = 1, ARCH_FAULT_PROTECTED = 2 };
 struct arch_fault { uint64_t address; int flags; };
@@ -79,7 +86,10 @@ static inline int arch_mmu_handshake(int fd, int refuse, int signal)
     if (failed)
         return failed;
     const uint64_t wp = 1, sigbus = 1 << 7, poison = 1 << 14, move = 1 << 16;
-    uint64_t want = api.features & (wp | poison | move | (signal ? sigbus : 0));
+    const uint64_t missing_shmem = 1 << 5, minor_shmem = 1 << 10, wp_shmem = 1 << 12;
+    uint64_t want = api.features & (wp | poison | move | missing_shmem | minor_shmem | wp_shmem | (signal ? sigbus : 0));
+    /* That CONTINUE can protect what it maps (Linux 6.4) has no bit of its own; poison is the next that came (6.6). */
+    int protects = (api.features & (wp_shmem | poison)) == (wp_shmem | poison) && !(refuse & ARCH_MMU_SHARED_WP);
     if (refuse & ARCH_MMU_MOVE)
         want &= ~move;
     if (refuse & ARCH_MMU_POISON)
@@ -88,7 +98,8 @@ static inline int arch_mmu_handshake(int fd, int refuse, int signal)
     if (ioctl(fd, UFFDIO_API, &chosen))
         return -errno;
     return (want & wp ? ARCH_MMU_WP : 0) | (want & move ? ARCH_MMU_MOVE : 0) | (want & poison ? ARCH_MMU_POISON : 0)
-         | (want & sigbus ? ARCH_MMU_SIGBUS : 0);
+         | (want & sigbus ? ARCH_MMU_SIGBUS : 0)
+         | (want & missing_shmem && want & minor_shmem ? ARCH_MMU_SHARED | (protects ? ARCH_MMU_SHARED_WP : 0) : 0);
 }
 
 /* Address space without memory: the address, or 0. Never inherited over fork (a child would read zeros), never dumped. */
@@ -268,6 +279,83 @@ static inline int arch_mmu_drop(uint64_t address, uint64_t bytes)
 static inline int arch_mmu_populate(uint64_t address, uint64_t bytes)
 {
     return madvise((void *)(uintptr_t)address, bytes, MADV_POPULATE_WRITE) ? -errno : 0;
+}
+
+/* Shared memory: an object is an unnamed file in memory. The engine sees it through a mapping of its own, on which nothing is a
+ * fault; others attach it over a part of their range of addresses, where whatever they do not have mapped is one. */
+
+/* The object's descriptor, or a negative errno. */
+static inline int arch_shm_open(uint64_t bytes)
+{
+    int fd = (int)syscall(SYS_memfd_create, "hotswap", 1 /* MFD_CLOEXEC */);
+    if (fd < 0)
+        return -errno;
+    if (ftruncate(fd, (off_t)bytes)) {
+        int error = errno;
+        close(fd);
+        return -error;
+    }
+    return fd;
+}
+static inline void *arch_shm_place(void *where, uint64_t bytes, int flags, int fd)
+{
+    void *p = mmap(where, bytes, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, fd, 0);
+    if (p != MAP_FAILED) {
+        madvise(p, bytes, MADV_DONTFORK);
+        madvise(p, bytes, MADV_DONTDUMP);
+    }
+    return p;
+}
+/* The engine's own mapping: its address, or 0. */
+static inline uint64_t arch_shm_map(int object, uint64_t bytes)
+{
+    void *p = arch_shm_place(NULL, bytes, MAP_SHARED, object);
+    return p == MAP_FAILED ? 0 : (uint64_t)(uintptr_t)p;
+}
+/* Takes the object's place away again: empty private memory, registered as the range around it. */
+static inline int arch_shm_detach(int fd, uint64_t address, uint64_t bytes)
+{
+    void *p = arch_shm_place((void *)(uintptr_t)address, bytes, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1);
+    return p == MAP_FAILED ? -errno : arch_mmu_register(fd, address, bytes, 1);
+}
+/* Maps the object over a part of a range that is registered with `fd`. */
+static inline int arch_shm_attach(int fd, int object, uint64_t address, uint64_t bytes, int protects)
+{
+    struct uffdio_register r = { .range = { address, bytes }, .mode = UFFDIO_REGISTER_MODE_MISSING | ARCH_UFFDIO_REGISTER_MODE_MINOR };
+    if (protects)
+        r.mode |= UFFDIO_REGISTER_MODE_WP;
+    if (arch_shm_place((void *)(uintptr_t)address, bytes, MAP_SHARED | MAP_FIXED, object) == MAP_FAILED)
+        return -errno;
+    if (ioctl(fd, UFFDIO_REGISTER, &r)) {
+        int error = errno;
+        arch_shm_detach(fd, address, bytes);
+        return -error;
+    }
+    return 0;
+}
+/* Gives pages of the object back to the system; nobody has them mapped. */
+static inline int arch_shm_punch(int object, uint64_t offset, uint64_t bytes)
+{
+    return fallocate(object, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)bytes) ? -errno : 0;
+}
+/* Maps the pages of a range that the object has, write-protected when `protect`, and wakes; those that are mapped stay as they are. */
+static inline int arch_mmu_continue(int fd, uint64_t address, uint64_t bytes, int protect)
+{
+    uint64_t done = 0;
+    while (done < bytes) {
+        struct arch_uffd_continue c = { .start = address + done, .len = bytes - done, .mode = protect ? 2 : 0 };
+        if (!ioctl(fd, ARCH_UFFDIO_CONTINUE, &c))
+            return 0;
+        if (c.mapped > 0)
+            done += (uint64_t)c.mapped;
+        else if (errno == EEXIST)
+            done += 4096;
+        else if (errno == EAGAIN)
+            sched_yield();
+        else
+            return -errno;
+    }
+    return arch_mmu_wake(fd, address, bytes);
 }
 /* From now on an access raises SIGBUS; -ENOSYS where the kernel cannot mark pages so. */
 static inline int arch_mmu_poison(int fd, uint64_t address, uint64_t bytes)

@@ -4,7 +4,7 @@ which holds that lock is stuck in. Numbers in, numbers out; sentences are made b
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine import fork, mmap, pin, swap_map, swapoff, swapon
+from cython.cimports.hotswap.engine import attach, fork, mmap, pin, swap_map, swapoff, swapon
 from cython.cimports.hotswap.engine.area import SWP_EMPTYING, SWP_WRITEOK, Figures, area_release_row, area_row_taken
 from cython.cimports.hotswap.engine.area import area_figures as area_figures_now
 from cython.cimports.hotswap.engine.entry import AREAS
@@ -16,6 +16,7 @@ from cython.cimports.libc.stdint import int64_t, uint64_t
 MOVE = arch.MMU_MOVE
 POISON = arch.MMU_POISON
 WRITE_PROTECT = arch.MMU_WP
+SHARED = arch.MMU_SHARED
 UNDER_WAY = swapoff.OFF_UNDER_WAY
 DONE = swapoff.OFF_DONE
 FAILED = swapoff.OFF_FAILED
@@ -205,3 +206,22 @@ def mmu_found() -> tuple:
     features = arch.mmu_handshake(fd, 0, False)
     arch.close_fd(fd)
     return features, bool(arch.mmu_kernel_faults())
+
+
+def shared_create(pages: cython.ulonglong, limit: cython.ulonglong, order: cython.int, features: cython.int) -> int:
+    """A shared object's index, among those of spaces, or a negative errno (attach.shm_create)."""
+    with cython.nogil:
+        result = attach.shm_create(pages, limit, order, features)
+    return result
+
+
+def shared_attach(space: cython.int, shared: cython.int) -> int:
+    with cython.nogil:
+        result: int64_t = attach.mm_attach(space, shared)
+    return result
+
+
+def shared_destroy(shared: cython.int) -> int:
+    with cython.nogil:
+        result = attach.shm_destroy(shared)
+    return result

@@ -34,6 +34,7 @@ from cython.cimports.hotswap.engine.mm import (
     FRAME_EMPTY,
     FRAME_READY,
     KEPT_CLEAN,
+    MM_NIL,
     NO_FRAME,
     PAGES_IN,
     POISONED,
@@ -56,6 +57,7 @@ from cython.cimports.hotswap.engine.mm import (
 )
 from cython.cimports.hotswap.engine.readahead import readahead_after, readahead_moved
 from cython.cimports.hotswap.engine.reclaim import charge, charge_now, uncharge
+from cython.cimports.hotswap.engine.shm import shm_fill, shm_view, shm_zero
 from cython.cimports.hotswap.engine.swap_map import swap_free
 from cython.cimports.libc.errno import EIO
 from cython.cimports.libc.stdint import uint64_t
@@ -110,6 +112,8 @@ def serve_once(mm, address, flags):
     result: cython.int = FAULT_LOST
     if number < 0:
         stray(mm, page)
+    elif mm.vmas[number].shm != MM_NIL:
+        result = serve_view(mm, number, page, (flags & arch.FAULT_WRITE) != 0)
     else:
         order = mm.vmas[number].order
         start = mm.vmas[number].start
@@ -127,6 +131,27 @@ def serve_once(mm, address, flags):
             map_around(mm, number, folio)
     arch.read_unlock(cython.address(mm.mmap_lock))
     return result
+
+
+def serve_view(mm, number, page, write):
+    """The same where a shared object is attached: the object's entry says where the folio is, whichever view faulted. It is the
+    object's lock that sleeps, from the look-up to the mapping: whoever else would page the folio in waits for it (R21)."""
+    vma = cython.address(mm.vmas[number])
+    shm = mm_at(vma.shm)
+    folio: uint64_t = (page - vma.start) >> vma.order << vma.order
+    pte = cython.address(shm.ptes[folio])
+    arch.bit_lock(cython.address(pte.state))
+    lost: cython.bint = arch.load(cython.address(pte.state)) & PTE_KIND == PTE_POISON
+    state = fault_folio(shm, folio, vma.order, write)
+    kind = state & PTE_KIND
+    if kind == PTE_CLEAN or kind == PTE_DIRTY:
+        shm_view(mm, vma.start + folio, vma.order, kind == PTE_CLEAN, write)
+    elif kind == PTE_POISON and not mm.features & arch.MMU_SIGBUS:
+        poison(mm, vma.start + folio, cython.cast(uint64_t, 1) << vma.order)
+    arch.bit_unlock(cython.address(pte.state), state)
+    if lost:
+        return FAULT_LOST
+    return FAULT_SERVED if kind == PTE_CLEAN or kind == PTE_DIRTY or kind == PTE_POISON else FAULT_WAITS
 
 
 def stray(mm, page):
@@ -157,12 +182,14 @@ def fault_folio(mm, page, order, write):
     if kind == PTE_SWAPPED:
         return swap_in(mm, page, order, state, write)
     if kind == PTE_POISON:
-        if not mm.features & arch.MMU_SIGBUS:
+        if not mm.features & arch.MMU_SIGBUS and not mm.shared:
             poison(mm, page, cython.cast(uint64_t, 1) << order)
         return state
     if kind == PTE_CLEAN and write:
         return write_clean(mm, page, order, state)
     arch.add(cython.address(mm.counter[FAULTS_MINOR]), 1)
+    if mm.shared:
+        return state
     if write:  # dirty, but the protection of its clean days may still be on
         arch.mmu_protect(mm.fd, address_of(mm, page), length, False)
     arch.mmu_wake(mm.fd, address_of(mm, page), length)
@@ -174,7 +201,10 @@ def first_touch(mm, page, order):
     arch.add(cython.address(mm.counter[FAULTS_ZERO]), 1)
     if not charge(mm, cython.cast(uint64_t, 1) << order):
         return pte_make(PTE_NONE, order, 0)
-    arch.check(not arch.mmu_zero(mm.fd, address_of(mm, page), cython.cast(uint64_t, 4096) << order), b"zeros can be mapped")
+    if mm.shared:
+        shm_zero(mm, page, order)
+    else:
+        arch.check(not arch.mmu_zero(mm.fd, address_of(mm, page), cython.cast(uint64_t, 4096) << order), b"zeros can be mapped")
     lru_insert(mm, page, order, False)
     return pte_make(PTE_DIRTY, order, 0)
 
@@ -215,7 +245,8 @@ def swap_in(mm, page, order, state, write):
         frame = read_entry(mm, entry, order, page)
         if frame == NO_FRAME:
             uncharge(mm, cython.cast(uint64_t, 1) << order)
-            poison(mm, page, cython.cast(uint64_t, 1) << order)
+            if not mm.shared:  # else whichever view is touched
+                poison(mm, page, cython.cast(uint64_t, 1) << order)
             release_entry(entry, order)
             return pte_make(PTE_POISON, order, 0)
     state = map_folio(mm, page, order, frame, entry, write, hot)
@@ -254,17 +285,22 @@ def map_folio(mm, page, order, frame, entry, write, hot):
     flags = cython.cast(uint64_t, PTE_ACTIVE) if hot else cython.cast(uint64_t, 0)
     if hot:
         arch.add(cython.address(mm.counter[ACTIVATIONS]), 1)
-    if not write and not mostly_written(mm):
-        if not arch.mmu_copy(mm.fd, address, frame_address(mm, frame), length, True):
-            frame_put(mm, frame, FRAME_READY)
-            return pte_make(PTE_CLEAN, order, entry) | flags
-        arch.check(False, b"a folio can be mapped")
-    if mm.features & arch.MMU_MOVE and not arch.mmu_move(mm.fd, address, frame_address(mm, frame), length):
+    clean: cython.bint = not write and not mostly_written(mm)
+    if mm.shared:
+        clean = clean and mm.features & arch.MMU_SHARED_WP != 0
+        shm_fill(mm, page, order, frame_address(mm, frame))
+        frame_put(mm, frame, FRAME_READY)
+    elif clean:
+        arch.check(not arch.mmu_copy(mm.fd, address, frame_address(mm, frame), length, True), b"a folio can be mapped")
+        frame_put(mm, frame, FRAME_READY)
+    elif mm.features & arch.MMU_MOVE and not arch.mmu_move(mm.fd, address, frame_address(mm, frame), length):
         # A smaller folio leaves pages of the frame behind.
         frame_put(mm, frame, FRAME_EMPTY if order == mm.frame_order else FRAME_READY)
     else:
         arch.check(not arch.mmu_copy(mm.fd, address, frame_address(mm, frame), length, False), b"a folio can be mapped")
         frame_put(mm, frame, FRAME_READY)
+    if clean:
+        return pte_make(PTE_CLEAN, order, entry) | flags
     release_entry(entry, order)
     return pte_make(PTE_DIRTY, order, 0) | flags
 
@@ -273,7 +309,8 @@ def write_clean(mm, page, order, state):
     """The first write to a clean folio: its slots no longer hold what it holds."""
     arch.add(cython.address(mm.counter[FAULTS_WRITE]), 1)
     arch.add(cython.address(mm.counter[WROTE_CLEAN]), 1)
-    arch.mmu_protect(mm.fd, address_of(mm, page), cython.cast(uint64_t, 4096) << order, False)
+    if not mm.shared:  # else by who maps the view
+        arch.mmu_protect(mm.fd, address_of(mm, page), cython.cast(uint64_t, 4096) << order, False)
     release_entry(pte_entry(state), order)
     return pte_make(PTE_DIRTY, order, 0) | (state & PTE_ACTIVE) | PTE_REFERENCED
 

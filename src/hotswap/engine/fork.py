@@ -20,6 +20,7 @@ locked: nobody can come to them while its mmap lock is held. Those who only have
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.mm import (
+    MM_NIL,
     PAGES_OUT,
     PTE_ACTIVE,
     PTE_CLEAN,
@@ -42,7 +43,7 @@ from cython.cimports.hotswap.engine.swap_map import (
     swapcache_free,
 )
 from cython.cimports.hotswap.engine.writeout import swap_writeout
-from cython.cimports.libc.errno import EBUSY, EINVAL, ENOENT, ENOMEM, ENOSPC
+from cython.cimports.libc.errno import EBUSY, EINVAL, ENOENT, ENOMEM, ENOSPC, EOPNOTSUPP
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 
 
@@ -51,7 +52,7 @@ def mm_dup(parent_index, child_index):
     the parent has. On an error the child is as empty as before, and the parent has what it had.
 
     -EBUSY: a folio is pinned; -ENOSPC: no area takes what has to be written back; -ENOMEM: no memory for a count or a buffer;
-    -EINVAL: the child is not new or too small.
+    -EINVAL: the child is not new or too small; -EOPNOTSUPP: a shared object is attached, of which there is no copy on write.
     """
     parent = mm_at(parent_index)
     child = mm_at(child_index)
@@ -86,11 +87,14 @@ def mm_exit(index):
 def dup_ranges(parent, child, copies):
     result: cython.int = 0
     for number in range(parent.vma_count):
+        if parent.vmas[number].shm != MM_NIL:
+            return -EOPNOTSUPP
         if parent.vmas[number].start + parent.vmas[number].pages > child.arena_pages:
             return -EINVAL
         child.vmas[number].start = parent.vmas[number].start
         child.vmas[number].pages = parent.vmas[number].pages
         child.vmas[number].order = parent.vmas[number].order
+        child.vmas[number].shm = MM_NIL
         child.vma_count = number + 1
         result = dup_range(parent, child, number, copies)
         if result:

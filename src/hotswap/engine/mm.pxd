@@ -54,6 +54,7 @@ cdef struct Vma:            # an array's range, in pages of the arena
     uint64_t start
     uint64_t pages
     int order               # of its folios
+    int shm                 # the shared object that is attached there (shm.py), or MM_NIL; its entries are not in this mm
 
 cdef struct Lru:            # by page number; under lru_lock
     uint32_t head
@@ -91,7 +92,8 @@ cdef struct Mm:
     # Fixed while it lives
     int index
     int features
-    int fd
+    bint shared             # no address space but a shared object: what is "mapped" is in its memory, others map that (shm.py)
+    int fd                  # of the userfaultfd; of the object's memory
     int stopper
     uint64_t arena          # first address
     uint64_t arena_pages

@@ -108,9 +108,11 @@ def vma_insert(mm, pages, order):
         mm.vmas[number].start = mm.vmas[number - 1].start
         mm.vmas[number].pages = mm.vmas[number - 1].pages
         mm.vmas[number].order = mm.vmas[number - 1].order
+        mm.vmas[number].shm = mm.vmas[number - 1].shm
     mm.vmas[place].start = start
     mm.vmas[place].pages = pages
     mm.vmas[place].order = order
+    mm.vmas[place].shm = MM_NIL
     mm.vma_count += 1
     return cython.cast(int64_t, start)
 
@@ -121,6 +123,7 @@ def vma_remove(mm, number):
         mm.vmas[place].start = mm.vmas[place + 1].start
         mm.vmas[place].pages = mm.vmas[place + 1].pages
         mm.vmas[place].order = mm.vmas[place + 1].order
+        mm.vmas[place].shm = mm.vmas[place + 1].shm
 
 
 def pte_entry(state):

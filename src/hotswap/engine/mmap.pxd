@@ -22,7 +22,11 @@ cpdef void mm_forked() noexcept nogil
 cpdef uint64_t mm_base(int index) noexcept nogil
 cpdef int mm_features(int index) noexcept nogil
 cpdef uint64_t mm_figure(int index, int which) noexcept nogil
-cdef int set_up(Mm *mm, uint64_t limit, int order, int refuse, bint signal) noexcept nogil
+cdef Mm *mm_new(uint64_t limit, int order) noexcept nogil
+cdef int mm_begin(Mm *mm, int failed) noexcept nogil
+cdef void set_up_words(Mm *mm, uint64_t limit, int order) noexcept nogil
+cdef int set_up(Mm *mm, int refuse, bint signal) noexcept nogil
+cdef int set_up_tables(Mm *mm) noexcept nogil
 cdef int start_threads(Mm *mm, int handlers) noexcept nogil
 cdef bint start_one(Mm *mm, arch.thread_main main, const char *name) noexcept nogil
 cdef void stop_threads(Mm *mm) noexcept nogil

@@ -18,6 +18,7 @@ from cython.cimports.hotswap.engine.mm import (
     AHEADERS,
     COUNTERS,
     HANDLERS,
+    MM_NIL,
     MMS,
     POISONED,
     PTE_ACTIVE,
@@ -42,6 +43,7 @@ from cython.cimports.hotswap.engine.mm import (
 )
 from cython.cimports.hotswap.engine.readahead import readahead_main
 from cython.cimports.hotswap.engine.reclaim import reclaim_main, shrink, uncharge
+from cython.cimports.hotswap.engine.shm import shm_detach
 from cython.cimports.hotswap.engine.sigbus import sigbus_add, sigbus_remove
 from cython.cimports.hotswap.engine.store.ram import ram_disown
 from cython.cimports.libc.errno import EAGAIN, EBUSY, EINVAL, EMFILE, ENOMEM, ENOSPC, ENOSYS
@@ -71,21 +73,33 @@ def mm_create(limit, order, refuse, signal):
     -EMFILE: 64 exist; -ENOMEM: no addresses or no threads to be had; -ENOSYS: the kernel lacks write-protect faults; else what
     userfaultfd said.
     """
+    mm = mm_new(limit, order)
+    return mm_begin(mm, set_up(mm, refuse, signal)) if mm else -EMFILE
+
+
+def mm_new(limit, order):
+    """A row that is the caller's, or NULL."""
     for index in range(MMS):
         if arch.cas(cython.address(rows[index]), 0, 1):
             mm = mm_at(index)
             mm.index = index
-            failed = set_up(mm, limit, order, refuse, signal)
-            if failed:
-                tear_down(mm)
-                arch.store_release(cython.address(rows[index]), 0)
-                return failed
-            mmlist_add(mm)
-            return index
-    return -EMFILE
+            set_up_words(mm, limit, order)
+            return mm
+    return cython.NULL
 
 
-def set_up(mm, limit, order, refuse, signal):
+def mm_begin(mm, failed):
+    """Joins the mmlist; or goes again, when it could not be set up."""
+    if failed:
+        tear_down(mm)
+        arch.store_release(cython.address(rows[mm.index]), 0)
+        return failed
+    mmlist_add(mm)
+    return mm.index
+
+
+def set_up_words(mm, limit, order):
+    mm.shared = False
     mm.fd = -1
     mm.stopper = -1
     mm.arena = 0
@@ -122,6 +136,9 @@ def set_up(mm, limit, order, refuse, signal):
         arch.store(cython.address(mm.streams[number].next), 0)
         arch.store(cython.address(mm.streams[number].window), 0)
         arch.store(cython.address(mm.streams[number].ahead), 0)
+
+
+def set_up(mm, refuse, signal):
     mm.fd = arch.mmu_open()
     if mm.fd < 0:
         return mm.fd
@@ -143,18 +160,25 @@ def set_up(mm, limit, order, refuse, signal):
                 arch.table_free(mm.ptes, False)
                 mm.ptes = cython.NULL
         bits -= 1
-    mm.vmas = cython.cast(cython.pointer(Vma), arch.table(VMAS, cython.sizeof(Vma)))
-    mm.frames = cython.cast(cython.pointer(Frame), arch.table(mm.frame_count, cython.sizeof(Frame)))
-    mm.staging = arch.reserve(cython.cast(uint64_t, mm.frame_count) << (12 + order))
-    if not mm.arena or not mm.vmas or not mm.frames or not mm.staging:
-        return -ENOMEM
-    frames_setup(mm)
-    failed = arch.mmu_register(mm.fd, mm.arena, mm.arena_pages << 12, True)
+    failed = set_up_tables(mm)
     if not failed:
-        failed = arch.mmu_register(mm.fd, mm.staging, cython.cast(uint64_t, mm.frame_count) << (12 + order), False)
+        failed = arch.mmu_register(mm.fd, mm.arena, mm.arena_pages << 12, True)
+    if not failed:
+        failed = arch.mmu_register(mm.fd, mm.staging, cython.cast(uint64_t, mm.frame_count) << (12 + mm.frame_order), False)
     if not failed and signal:
         failed = sigbus_add(mm)
     return failed if failed else start_threads(mm, 0 if signal else HANDLERS)
+
+
+def set_up_tables(mm):
+    """Ranges and frames."""
+    mm.vmas = cython.cast(cython.pointer(Vma), arch.table(VMAS, cython.sizeof(Vma)))
+    mm.frames = cython.cast(cython.pointer(Frame), arch.table(mm.frame_count, cython.sizeof(Frame)))
+    mm.staging = arch.reserve(cython.cast(uint64_t, mm.frame_count) << (12 + mm.frame_order))
+    if not mm.arena or not mm.vmas or not mm.frames or not mm.staging:
+        return -ENOMEM
+    frames_setup(mm)
+    return 0
 
 
 def start_threads(mm, handlers):
@@ -245,7 +269,7 @@ def mm_map(index, pages, order):
 
 
 def mm_unmap(index, start):
-    """May block. Takes a range away, with its memory and its slots. -EINVAL: no range starts there."""
+    """May block. Takes a range away, with its memory and its slots; of a shared object only the view. -EINVAL: no range starts there."""
     mm = mm_at(index)
     arch.write_lock(cython.address(mm.mmap_lock))
     number = find_vma(mm, start)
@@ -259,6 +283,10 @@ def mm_unmap(index, start):
 
 def unmap_range(mm, number):
     """Caller: mmap lock for writing."""
+    if mm.vmas[number].shm != MM_NIL:
+        shm_detach(mm_at(mm.vmas[number].shm), mm, mm.vmas[number].start)
+        vma_remove(mm, number)
+        return
     start = mm.vmas[number].start
     pages = mm.vmas[number].pages
     order = mm.vmas[number].order
@@ -267,7 +295,10 @@ def unmap_range(mm, number):
         if arch.load(cython.address(mm.ptes[page].state)):
             unmap_folio(mm, page, order)
         page += cython.cast(uint64_t, 1) << order
-    arch.mmu_drop(address_of(mm, start), pages << 12)
+    if mm.shared:
+        arch.check(not arch.shm_punch(mm.fd, start << 12, pages << 12), b"an object gives memory back")
+    else:
+        arch.mmu_drop(address_of(mm, start), pages << 12)
     vma_remove(mm, number)
 
 

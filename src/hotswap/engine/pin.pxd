@@ -1,7 +1,7 @@
 from libc.stdint cimport uint64_t
-from hotswap.engine.mm cimport Mm
+from hotswap.engine.mm cimport Mm, Vma
 
 cpdef int mm_pin(int index, uint64_t page, uint64_t pages) noexcept nogil
 cpdef void mm_unpin(int index, uint64_t page, uint64_t pages) noexcept nogil
-cdef int pin_folio(Mm *mm, uint64_t page, int order) noexcept nogil
-cdef void unpin_folio(Mm *mm, uint64_t page, int order) noexcept nogil
+cdef int pin_folio(Mm *mm, Vma *vma, uint64_t page) noexcept nogil
+cdef void unpin_folio(Mm *mm, Vma *vma, uint64_t page) noexcept nogil

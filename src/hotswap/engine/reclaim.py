@@ -41,6 +41,7 @@ from cython.cimports.hotswap.engine.mm import (
     pte_make,
     pte_order,
 )
+from cython.cimports.hotswap.engine.shm import shm_drop, shm_fill, shm_take_out
 from cython.cimports.hotswap.engine.writeout import swap_writeout
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 
@@ -178,7 +179,10 @@ def drop_clean(mm, victims, count):
         victim = cython.address(victims[number])
         if victim.kept & PTE_KIND != PTE_CLEAN:
             continue
-        arch.mmu_drop(address_of(mm, victim.page), cython.cast(uint64_t, 4096) << victim.order)
+        if mm.shared:
+            shm_drop(mm, victim.page, victim.order)
+        else:
+            arch.mmu_drop(address_of(mm, victim.page), cython.cast(uint64_t, 4096) << victim.order)
         arch.add(cython.address(mm.counter[PAGES_CLEAN]), 1 << victim.order)
         arch.add(cython.address(mm.counter[KEPT_CLEAN]), 1)
         freed += cython.cast(uint64_t, 1) << victim.order
@@ -202,11 +206,13 @@ def take_out(mm, victim):
     """Moves a dirty folio into a frame; false when there is no frame now or the kernel will not let go of its pages."""
     address = address_of(mm, victim.page)
     length = cython.cast(uint64_t, 4096) << victim.order
-    victim.frame = frame_take(mm, True)
+    victim.frame = frame_take(mm, not mm.shared)
     if victim.frame == NO_FRAME:
         return False
     staging = frame_address(mm, victim.frame)
-    if mm.features & arch.MMU_MOVE:
+    if mm.shared:
+        shm_take_out(mm, victim.page, victim.order, staging)
+    elif mm.features & arch.MMU_MOVE:
         failed = arch.mmu_move(mm.fd, staging, address, length)
         if failed and not arch.mmu_populate(address, length):  # shared or pinned pages become the process's own
             failed = arch.mmu_move(mm.fd, staging, address, length)
@@ -229,7 +235,10 @@ def put_back(mm, victim):
         address = address_of(mm, victim.page)
         length = cython.cast(uint64_t, 4096) << victim.order
         staging = frame_address(mm, victim.frame)
-        if mm.features & arch.MMU_MOVE and not arch.mmu_move(mm.fd, address, staging, length):
+        if mm.shared:
+            shm_fill(mm, victim.page, victim.order, staging)
+            frame_put(mm, victim.frame, FRAME_READY)
+        elif mm.features & arch.MMU_MOVE and not arch.mmu_move(mm.fd, address, staging, length):
             frame_put(mm, victim.frame, FRAME_EMPTY if victim.order == mm.frame_order else FRAME_READY)
         else:
             arch.check(not arch.mmu_copy(mm.fd, address, staging, length, False), b"a folio can be put back where it was")

@@ -3,7 +3,7 @@
 ``swapoff_start`` refuses new slots; a thread of its own (``swapoff_main``) empties the area, retires the guard, and frees
 tables and row; where it cannot go on it puts the area back as it was. Whoever asked may wait, watch and cancel.
 
-Emptying visits every address space on the mmlist, hand over hand. ``collect`` notes which folios have their bytes in the
+Emptying visits every address space and shared object on the mmlist, hand over hand. ``collect`` notes which folios have their bytes in the
 area, sorted by slot; threads take them in hand in turn: entries locked (only ever tried: a folio somebody works on is left
 for the next round), slots in a row read in one large transfer, written to other areas in a row likewise, and only when those
 are full put into memory within the limit. A clean folio in memory just lets its slots go. The data never has to fit in
@@ -48,6 +48,7 @@ from cython.cimports.hotswap.engine.mm import (
     pte_order,
 )
 from cython.cimports.hotswap.engine.reclaim import charge_now, shrink
+from cython.cimports.hotswap.engine.shm import shm_fill
 from cython.cimports.hotswap.engine.swap_map import swap_inuse, swapcache_free
 from cython.cimports.hotswap.engine.swapon import area_free_tables
 from cython.cimports.hotswap.engine.writeout import swap_writeout
@@ -134,7 +135,7 @@ def swapoff_progress(type, what):
 
 
 def empty_everyone(job):
-    """One visit to every address space; how many pages it got out."""
+    """One visit to every address space and shared object; how many pages it got out."""
     before = arch.load(cython.address(job.moved)) + arch.load(cython.address(job.loaded))
     index = mmlist_hold_next(MM_NIL)
     while index != NIL:
@@ -360,8 +361,10 @@ def load(job, mm, run, number, bounce):
             return False
     page = run.pages[number]
     source: uint64_t = bounce + (cython.cast(uint64_t, number) << (12 + run.order))
-    # Protected, as above: the first write asks.
-    arch.check(not arch.mmu_copy(mm.fd, address_of(mm, page), source, size << 12, True), b"a folio can be mapped")
+    if mm.shared:
+        shm_fill(mm, page, run.order, source)
+    else:  # protected, as above: the first write asks
+        arch.check(not arch.mmu_copy(mm.fd, address_of(mm, page), source, size << 12, True), b"a folio can be mapped")
     lru_insert(mm, page, run.order, False)
     old = make_entry(job.type, run.offset + (cython.cast(uint64_t, number) << run.order))
     arch.bit_unlock(cython.address(mm.ptes[page].state), pte_make(PTE_DIRTY, run.order, 0))
