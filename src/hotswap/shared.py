@@ -29,7 +29,9 @@ class _Object:
         if index == -errno.EMFILE:
             raise SpaceError("a shared array is refused: 64 spaces and shared arrays exist in this process; close one first.")
         if index == -errno.ENOSYS:
-            raise UnsupportedError("this kernel's userfaultfd has no minor faults on shared memory; Linux 5.14 or newer is needed.")
+            raise UnsupportedError(
+                "this kernel's userfaultfd has no minor faults on shared memory; Linux 5.14 or newer is needed."
+            )
         if index < 0:
             raise UnsupportedError(f"shared memory of {format_size(pages * PAGE)} cannot be had ({os.strerror(-index)}).")
         self.index = index
@@ -62,7 +64,9 @@ class _View:
         if start < 0:
             space._arrays_gone()
             if start == -errno.EMFILE:
-                raise SpaceError("the shared array is attached 32 times, which is all there can be; drop one of its arrays first.")
+                raise SpaceError(
+                    "the shared array is attached 32 times, which is all there can be; drop one of its arrays first."
+                )
             if start == -errno.ENOSYS:
                 raise UnsupportedError("the space protects memory in another way than the one the shared array was made in.")
             raise OutOfSwap(
@@ -155,7 +159,9 @@ class SharedArray:
         return stats_of(self._object.index)
 
     def __reduce__(self) -> NoReturn:
-        raise UnsupportedError("a SharedArray is for the spaces of one process so far and cannot be pickled; pass a copy of its array.")
+        raise UnsupportedError(
+            "a SharedArray is for the spaces of one process so far and cannot be pickled; pass a copy of its array."
+        )
 
     def __repr__(self) -> str:
         figures = self.stats()

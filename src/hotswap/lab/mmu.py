@@ -5,6 +5,9 @@ range that was registered for it, or writing to what is protected, is a fault: i
 over and over until the access can be made, and raises UnservedFault where nobody listens. Elsewhere missing pages read as
 zeros. Moved pages lose their protection, holes are moved as holes, a page in the way is EEXIST and nothing moves.
 
+The memory of a shared object is where the engine maps it for itself; elsewhere a mapped page only says which one of those it
+shows. Taking memory from the object takes it from whoever has it mapped, as in the kernel.
+
 What is in memory changes only in ``page_at``, ``put_page`` and ``forbid``: pages themselves never change, a write makes a new one.
 So a stepping twin, which notes and undoes, has three places to do it.
 """
@@ -24,6 +27,7 @@ class Page(NamedTuple):
     data: bytes = bytes(PAGE)
     protected: bool = False
     poisoned: bool = False
+    shows: int = 0  # the place of an object's page that is mapped here
 
 
 def pages_of(address, length):
@@ -47,7 +51,9 @@ class Mmu:
         self.faults: list[tuple[int, int]] = []  # that wait for mmu_next()
         self.stopped: set[int] = set()
         self.waiters: dict[int, int] = {}  # waiter: stopper
-        self.features = 7  # MMU_WP | MMU_MOVE | MMU_POISON
+        self.features = 7 | 32 | 64  # MMU_WP | MMU_MOVE | MMU_POISON | MMU_SHARED | MMU_SHARED_WP
+        self.objects: dict[int, tuple[int, int]] = {}  # descriptor: address and bytes of the engine's own mapping
+        self.views: list[tuple[int, int, int]] = []  # from, to, descriptor
         self.kernel_faults = True
         self.on_fault = self.unserved
 
@@ -99,9 +105,9 @@ class Mmu:
             self.put_page(place, None)
 
     def page_for(self, address, write):
-        """The page of an access, after the faults it takes."""
-        place = address // PAGE * PAGE
+        """Where the page of an access is, and the page, after the faults it takes."""
         for _ in range(TRIES):
+            place = address // PAGE * PAGE
             if self.is_forbidden(place) or not any(a <= place < a + n for a, n in self.reserved.items()):
                 raise AccessDenied(f"access to {address:#x}")
             page = self.page_at(place)
@@ -115,7 +121,7 @@ class Mmu:
             elif write and page.protected:
                 self.on_fault(address, self.FAULT_WRITE | self.FAULT_PROTECTED)
             else:
-                return page
+                return (page.shows, self.page_at(page.shows)) if page.shows else (place, page)
         raise UnservedFault(f"fault at {address:#x}: served {TRIES} times and still not there")
 
     def read_memory(self, address, length):
@@ -123,7 +129,7 @@ class Mmu:
         while length:
             at = address % PAGE
             n = min(length, PAGE - at)
-            found += self.page_for(address, False).data[at : at + n]
+            found += self.page_for(address, False)[1].data[at : at + n]
             address, length = address + n, length - n
         return bytes(found)
 
@@ -131,8 +137,8 @@ class Mmu:
         while data:
             at = address % PAGE
             n = min(len(data), PAGE - at)
-            old = self.page_for(address, True).data
-            self.put_page(address - at, Page(old[:at] + bytes(data[:n]) + old[at + n :]))
+            place, page = self.page_for(address, True)
+            self.put_page(place, Page(page.data[:at] + bytes(data[:n]) + page.data[at + n :]))
             address, data = address + n, data[n:]
 
     def same_filled(self, address, bytes):
@@ -261,6 +267,56 @@ class Mmu:
             return error
         for place in pages_of(address, bytes):
             self.page_for(place, True)
+        return 0
+
+    # Shared objects
+
+    def shm_open(self, bytes):
+        fd = self.injected("shm_open") or self.new_fd()
+        if fd > 0:
+            self.objects[fd] = (0, bytes)
+        return fd
+
+    def shm_map(self, shm, bytes):
+        address = self.reserve(bytes)
+        self.objects[shm] = (address, bytes)
+        return address
+
+    def shm_attach(self, fd, shm, address, bytes, protects):
+        if error := self.injected("shm_attach"):
+            return error
+        for place in pages_of(address, bytes):
+            self.put_page(place, None)
+        self.views.append((address, address + bytes, shm))
+        return 0
+
+    def shm_detach(self, fd, address, bytes):
+        for place in pages_of(address, bytes):
+            self.put_page(place, None)
+        self.views = [view for view in self.views if view[0] != address]
+        return 0
+
+    def shm_punch(self, shm, offset, bytes):
+        """Nobody has those pages mapped afterwards."""
+        self.on_access("shm_punch", shm, offset, bytes)
+        memory, _ = self.objects[shm]
+        for page in pages_of(offset, bytes):
+            self.put_page(memory + page, None)
+            for start, end, of in self.views:
+                if of == shm and start + page < end and self.page_at(start + page):
+                    self.put_page(start + page, None)
+        return 0
+
+    def mmu_continue(self, fd, address, bytes, protect):
+        self.on_access("mmu_continue", address, bytes, protect)
+        start, _, shm = next(view for view in self.views if view[0] <= address < view[1])
+        memory, _ = self.objects[shm]
+        for place in pages_of(address, bytes):
+            shown = memory + place - start
+            if not self.page_at(shown):
+                return -errno.EFAULT
+            if not self.page_at(place):
+                self.put_page(place, Page(protected=bool(protect), shows=shown))
         return 0
 
     def mmu_poison(self, fd, address, bytes):

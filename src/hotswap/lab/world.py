@@ -27,14 +27,14 @@ TRIES = 20  # faults of one access
 
 
 class Space:
-    """An address space with one array in it."""
+    """An address space with one array in it, at page ``start``; or a shared object, which has nothing but that."""
 
-    def __init__(self, world: "World", index: int, pages: int, order: int, parent: "Space | None" = None):
+    def __init__(self, world: "World", index: int, pages: int, order: int, start: int):
         self.world = world
         self.index = index
         self.mm = world.twin.mm.mm_at(index)
         self.order = order
-        self.start: int = parent.start if parent else world.alone(world.twin.mmap.mm_map(index, pages, order))
+        self.start = start
         self.base = newest(self.mm, "arena") + self.start * PAGE
         self.pages = pages
 
@@ -79,14 +79,29 @@ class World:
         """An address space with an array of ``pages`` pages; ``limit`` in pages besides what it needs at least."""
         mmap = self.twin.mmap
         index = self.alone(mmap.mm_create(mmap.least_limit(order) + limit, order, 0, False))
-        self.spaces.append(Space(self, index, pages, order))
+        self.spaces.append(Space(self, index, pages, order, self.alone(mmap.mm_map(index, pages, order))))
+        return self.spaces[-1]
+
+    def shared(self, pages: int, limit: int = 0, order: int = 0) -> Space:
+        """A shared object of ``pages`` pages, which nobody has attached yet; ``limit`` as of a space."""
+        least = self.twin.mmap.least_limit(order)
+        index = self.alone(self.twin.attach.shm_create(pages, least + limit, order, self.seam.features))
+        self.spaces.append(Space(self, index, pages, order, 0))
+        return self.spaces[-1]
+
+    def view(self, shared: Space) -> Space:
+        """A new address space whose array is the shared object."""
+        mmap = self.twin.mmap
+        index = self.alone(mmap.mm_create(mmap.least_limit(shared.order), shared.order, 0, False))
+        start = self.alone(self.twin.attach.mm_attach(index, shared.index))
+        self.spaces.append(Space(self, index, shared.pages, shared.order, start))
         return self.spaces[-1]
 
     def child(self, parent: Space, limit: int = 0) -> Space:
         """An address space that is empty as yet, and where the parent's array will be after ``fork``."""
         mmap = self.twin.mmap
         index = self.alone(mmap.mm_create(mmap.least_limit(parent.order) + limit, parent.order, 0, False))
-        self.spaces.append(Space(self, index, parent.pages, parent.order, parent))
+        self.spaces.append(Space(self, index, parent.pages, parent.order, parent.start))
         return self.spaces[-1]
 
     def fork(self, parent: Space, child: Space):

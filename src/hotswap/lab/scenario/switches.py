@@ -136,6 +136,29 @@ _ALL = [
         "reserve-when-emptying", "cache", "cache_reserve", "if arch.load(cython.address(area.flags))",
         "result = cache_flag_set(area, entry_offset(entry), slots)",
     ),
+    # R17: whether the frame is still in the cache is looked at before its lock is taken, by the fault or by swapoff.
+    Switch(
+        "unlocked-claim", "cache", "standby_claim", "arch.mutex_lock(",
+        "if True:\n"
+        "    claimed = mm.frames[frame].state == FRAME_STANDBY\n"
+        "    arch.mutex_lock(cython.address(mm.frame_lock))",
+    ),
+    Switch("unlocked-claim", "cache", "standby_claim", "claimed: "),
+    Switch(
+        "unlocked-sweep", "cache", "cache_sweep", "arch.mutex_lock(",
+        "if True:\n"
+        "    seen = mm.frames[frame].state\n"
+        "    arch.mutex_lock(cython.address(mm.frame_lock))",
+    ),
+    Switch("unlocked-sweep", "cache", "cache_sweep", "mine: ", "mine = meant and seen == FRAME_STANDBY"),
+    # R21: a fault looks a shared object up and pages it in without the object's lock for the folio.
+    Switch(
+        "object-unlocked", "fault", "serve_view", "state = fault_folio(",
+        "if True:\n"
+        "    arch.bit_unlock(cython.address(pte.state), arch.load(cython.address(pte.state)))\n"
+        "    state = fault_folio(shm, folio, vma.order, write)\n"
+        "    arch.bit_lock(cython.address(pte.state))",
+    ),
     # R18: whether a frame may leave the cache is decided before its lock is taken; whether the cache alone has the slots is not looked at again.
     Switch(
         "frame-seen-before", "cache", "standby_drop", "arch.mutex_lock(",
