@@ -101,7 +101,7 @@ class Space:
         self._extents = 0
         pages = self._limit_pages(limit)
         control.require_userfaultfd()
-        refuse = api.MOVE if os.environ.get("HOTSWAP_MMU") == "copy" else 0
+        refuse = api.MOVE | api.SHARED_WRITE_PROTECT if os.environ.get("HOTSWAP_MMU") == "copy" else 0
         how = os.environ.get("HOTSWAP_FAULTS", "thread") if faults is None else faults
         if how not in ("thread", "signal"):
             raise SpaceError(f"faults {how!r} is neither 'thread' nor 'signal'; choose one of them.")
