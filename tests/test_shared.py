@@ -8,7 +8,7 @@ import pickle
 
 import numpy as np
 import pytest
-from support import MIB, PAGE, Crew, eventually, flipper, used
+from support import MIB, Crew, eventually, flipper, used
 from test_unprivileged import own, run  # noqa: F401 - a fixture
 
 import hotswap
@@ -115,8 +115,8 @@ def test_views_come_and_go_while_others_write(areas, spaces):
         view = shared.attach(spaces[1])
         assert (view[:: 1 << 14] % size == np.arange(0, size, 1 << 14)).all()
         del view
-        own = spaces[1].full(1 << 15, 5, "u8")  # where the view was
-        assert (own == 5).all()
+        mine = spaces[1].full(1 << 15, 5, "u8")  # where the view was
+        assert (mine == 5).all()
 
     crew = Crew()
     crew.start(write)

@@ -114,7 +114,9 @@ def userfaultfd() -> list[Finding]:
         means = "a page that cannot be read back raises SIGSEGV when it is touched, not SIGBUS (Linux 6.6 has it)."
         found.append(Finding("UFFDIO_POISON", "no", POORER, means))
     if features & api.SHARED_WRITE_PROTECT:
-        found.append(Finding("shared memory", "yes", GOOD, "hotswap.SharedArray can be had; its clean pages are dropped without a write."))
+        found.append(
+            Finding("shared memory", "yes", GOOD, "hotswap.SharedArray can be had; its clean pages are dropped without a write.")
+        )
     elif features & api.SHARED:
         means = "hotswap.SharedArray can be had; what leaves of it is written each time (Linux 6.6 tells clean pages)."
         found.append(Finding("shared memory", "yes", POORER, means))
