@@ -23,6 +23,10 @@ class SizeError(HotswapError, ValueError):
     """A size, a limit or a folio size that is not one, or is out of range."""
 
 
+class ConfigError(HotswapError, ValueError):
+    """A setting that is unknown, or whose value is none; the sentence names where it was read."""
+
+
 class UnsupportedError(HotswapError, RuntimeError):
     """The kernel or its policy lacks what hotswap cannot do without; the sentence says what to ask for."""
 

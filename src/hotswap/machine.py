@@ -5,6 +5,7 @@ every mount point, are arguments for tests.
 """
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,3 +78,8 @@ def memory_limits(mountinfo: str | None = None, membership: str | None = None, r
                 if limit < _NO_LIMIT:
                     yield limit
             group = group.parent
+
+
+def memory() -> int:
+    """Bytes of memory that this process may have: the machine's, or the lowest limit of its control groups where that is less."""
+    return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *memory_limits()])

@@ -1,23 +1,28 @@
-"""Sizes as people write them: ``8G``, ``512M``, ``64K``, ``1.5GiB``, or a plain number of bytes (units are powers of 1024)."""
+"""Sizes as people write them: ``8G``, ``512M``, ``64K``, ``1.5GiB``, a plain number of bytes (units are powers of 1024), and
+where there is a whole that they can be a part of, ``25%``."""
 
 import re
+from collections.abc import Callable
 
 from .errors import SizeError
 
 PAGE = 4096  # bytes: the unit of slots, areas and limits
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?\s*", re.IGNORECASE)
+_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(?:([KMGT]?)(?:i?B)?|(%))\s*", re.IGNORECASE)
 
 
-def parse_size(size: int | str, what: str = "size") -> int:
-    """Bytes in ``size``; ``what`` names it in the error. Raises ``SizeError`` for what is not a size above zero."""
+def parse_size(size: int | str, what: str = "size", *, whole: Callable[[], int] | None = None) -> int:
+    """Bytes in ``size``; ``what`` names it in the error. ``whole()`` tells what a percentage is a part of, in bytes; without it
+    there are none. Raises ``SizeError`` for what is not a size above zero."""
     if isinstance(size, bool) or not isinstance(size, (int, str)):
         raise SizeError(f"{what} {size!r} is not a size; give bytes as an integer or text such as '512M'.")
     if isinstance(size, str):
         match = _SIZE.fullmatch(size)
-        if not match:
-            raise SizeError(f"{what} {size!r} is not a size; give a number with an optional unit K, M, G or T, such as '512M'.")
-        size = int(float(match[1]) * _UNITS[match[2].upper()])
+        if not match or (match[3] and not whole):
+            units = "an optional unit K, M, G or T" + (" or %" if whole else "")
+            raise SizeError(f"{what} {size!r} is not a size; give a number with {units}, such as '512M'.")
+        number = float(match[1])
+        size = int(number * whole() / 100 if match[3] and whole else number * _UNITS[match[2].upper()])
     if size <= 0:
         raise SizeError(f"{what} {size} is not above zero; give a positive number of bytes.")
     return size

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import commit, control
+from . import commit, control, machine
 from .engine import api
 from .errors import DtypeError, OutOfSwap, SizeError, SpaceError, UnsupportedError
 from .sizes import PAGE, format_size, parse_size
@@ -80,7 +80,7 @@ class _Extent:
 class Space:
     """An address space with a hard limit on resident memory.
 
-    ``limit``: bytes, or text such as ``"512M"``; staging frames are in it. ``folio``: the unit that is paged, a power of two from
+    ``limit``: bytes, or text such as ``"512M"`` or ``"25%"`` (of the memory that the process may have); staging frames are in it. ``folio``: the unit that is paged, a power of two from
     4K to 2M; arrays may ask for a smaller one. Large folios suit sequential work, 4K suits scattered single accesses.
 
     A thread that touches a page for which there is neither memory nor a slot waits until there is; so that this does not
@@ -119,7 +119,7 @@ class Space:
         self._tell_budget()
 
     def _limit_pages(self, limit: int | str) -> int:
-        pages = parse_size(limit, "limit") // PAGE
+        pages = parse_size(limit, "limit", whole=machine.memory) // PAGE
         least = api.least_limit(self._order)
         if pages < least:
             raise SizeError(
