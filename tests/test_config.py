@@ -113,11 +113,11 @@ def test_several_areas_in_the_environment_are_words_of_a_shell(tmp_path):
 
 
 def test_a_percentage_is_of_what_the_control_group_or_the_machine_allows(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "memory_limits", lambda: iter([1 << 62, 4 * GIB]))
+    monkeypatch.setattr(machine, "memory_limits", lambda **_: iter([1 << 62, 4 * GIB]))
     monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 16 * GIB // 4096, "SC_PAGE_SIZE": 4096}.__getitem__)
     settings = resolve({"limit": "25%", "swap": ("a:150%",)}, environ={}, directory=tmp_path)
     assert (settings.limit, settings.swap[0].size) == (GIB, 6 * GIB)
-    monkeypatch.setattr(machine, "memory_limits", lambda: iter(()))
+    monkeypatch.setattr(machine, "memory_limits", lambda **_: iter(()))
     assert resolve({"limit": "12.5 %"}, environ={}, directory=tmp_path).limit == 2 * GIB
 
 

@@ -382,19 +382,22 @@ def test_the_same_area_twice_at_once_is_refused_once(areas, space):
 
 
 def test_a_late_swapoff_does_not_pull_the_area_that_took_the_place(areas, scratch, monkeypatch):
-    """One thread has looked an area up; before it goes on, another switches that one off, and a new one takes its row."""
+    """One thread is about to switch an area off; before it does, another switches that one off, and a new one takes its row."""
     (path,) = areas(1, "1M")
     other = str(scratch / "other")
-    find = control._find
+    control_api = control.api
 
-    def late(name):
-        found = find(name)
-        monkeypatch.setattr(control, "_find", find)
-        hotswap.swapoff(path)
-        hotswap.swapon(other, size="1M")
-        return found
+    class Late:
+        def __getattr__(self, name):
+            return getattr(control_api, name)
 
-    monkeypatch.setattr(control, "_find", late)
+        def swap_off_start(self, name):
+            monkeypatch.setattr(control, "api", control_api)
+            hotswap.swapoff(path)
+            hotswap.swapon(other, size="1M")
+            return control_api.swap_off_start(name)
+
+    monkeypatch.setattr(control, "api", Late())
     with pytest.raises(AreaError, match="is not on|already"):
         hotswap.swapoff(path)
     assert on() == [other]

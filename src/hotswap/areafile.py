@@ -106,11 +106,29 @@ def open_area(path: Path, *, size: int | str | None = None, progress: Progress |
 
 
 def in_ram(name: str, size: int | str | None) -> AreaFile:
-    """Nothing on any disk: an area of ``size`` bytes in compressed memory, by a name that begins with ``ram:``."""
+    """Nothing on any disk: an area of ``size`` bytes in compressed memory, by a name that begins with ``ram:``. Its descriptor is -1."""
     if size is None:
         raise AreaError(f"{name} needs a size: how much it takes in, as it comes; for example size='2G'.", errno.EINVAL)
     pages = _whole_pages(name, parse_size(size)) // PAGE
     return AreaFile(name, -1, RAM, pages - 1, (), "", uuids.uuid4(), False, 0, 0)
+
+
+@contextmanager
+def made_or_kept(path: Path, size: int | str | None, progress: Progress | None) -> Iterator[AreaFile]:
+    """``open_area()`` for who is about to use it: on an exception it is closed, and removed if it was made here. For a name that begins
+    with ``ram:``, ``in_ram()``."""
+    if os.fspath(path).startswith(f"{RAM}:"):
+        yield in_ram(os.fspath(path), size)
+        return
+    there = os.path.lexists(path)
+    file = open_area(path, size=size, progress=progress)
+    try:
+        yield file
+    except BaseException:
+        if not there:
+            os.unlink(file.path)
+        file.close()
+        raise
 
 
 def format_area(

@@ -1,41 +1,32 @@
 """What may be promised: arrays are refused when limits and areas together could not hold them.
 
 A fault that finds no room can only wait, so room is looked at when an array is made, while a MemoryError can still be raised.
-Pages count in full, touched or not, as the kernel does with ``vm.overcommit_memory=2``. Switching an area off afterwards can
-make promises exceed the room; swapoff itself only asks whether what was written fits.
+Pages count in full, touched or not, as the kernel does with ``vm.overcommit_memory=2``. Switching an area off afterwards, or
+lowering a limit, can make promises exceed the room; a swapoff itself only asks whether what was written fits. What room there is
+is asked of the engine each time: areas and limits change from outside the process too.
 """
 
 import threading
 
+from .engine import api
 from .errors import OutOfSwap
 from .sizes import PAGE, format_size
 
 _lock = threading.RLock()  # an array may die, and be taken back here, at any allocation made under it
-_areas: dict[int, int] = {}  # type: usable pages
-_budgets: dict[int, int] = {}  # space: pages it may keep in memory
+_spaces: set[int] = set()
 _promised: dict[tuple[int, int], int] = {}  # space and pages of a folio: pages of its arrays
 _SLACK = 2  # clusters of an area that large folios may not be able to use: the one with the header, and the last
 _CLUSTER = 512  # pages
 
 
-def add_area(type_: int, usable: int) -> None:
+def add_space(space: int) -> None:
     with _lock:
-        _areas[type_] = usable
-
-
-def remove_area(type_: int) -> None:
-    with _lock:
-        _areas.pop(type_, None)
-
-
-def set_budget(space: int, pages: int) -> None:
-    with _lock:
-        _budgets[space] = pages
+        _spaces.add(space)
 
 
 def drop_space(space: int) -> None:
     with _lock:
-        _budgets.pop(space, None)
+        _spaces.discard(space)
         for key in [key for key in _promised if key[0] == space]:
             del _promised[key]
 
@@ -64,14 +55,16 @@ def take_back(space: int, pages: int, folio_pages: int) -> None:
 def _room(promised: dict[tuple[int, int], int]) -> int:
     """Pages the areas can hold. Folios of several slots need them in a row, which the ends of an area may not have."""
     largest = max((folio for (_, folio), pages in promised.items() if pages), default=1)
-    return sum(max(0, usable - min(_SLACK * (largest - 1), _SLACK * _CLUSTER)) for usable in _areas.values())
+    areas = [area["usable"] for area in api.swaps_listed()]
+    return sum(max(0, usable - min(_SLACK * (largest - 1), _SLACK * _CLUSTER)) for usable in areas)
 
 
 def _wanted(promised: dict[tuple[int, int], int]) -> int:
     """Pages that may have to be out at one time. Folios that are smaller than others may hold twice the clusters they fill
     (engine/cluster.py), which then are no use to the larger ones."""
     out = sum(
-        max(0, sum(pages for (of, _), pages in promised.items() if of == space) - budget) for space, budget in _budgets.items()
+        max(0, sum(pages for (of, _), pages in promised.items() if of == space) - api.space_figures(space)["budget"])
+        for space in sorted(_spaces)  # of its own: one may go at any allocation made here
     )
     if out == 0:
         return 0

@@ -1,18 +1,18 @@
 """Areas on and off, and what they look like: ``swapon``, ``swapoff``, ``swaps``, ``configure``.
 
-Any number of threads may call these at one time. The registry's lock is held only to look and to note, never over a format,
-a transfer or an emptying.
+Any number of threads may call these at one time. Which areas are on is the engine's to say (engine/swaps.py): they come and go from
+outside the process too (``hotswap on``, ``off``).
 """
 
 import errno
 import os
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from . import areafile, commit
+from . import areafile
+from .config import PRIORITIES
 from .engine import api
 from .errors import AreaError, HotswapError, UnsupportedError
 from .sizes import PAGE, format_size
@@ -27,7 +27,6 @@ GUARDS = {  # by their numbers in engine/guard/contract.pxd; docs/guards.md comp
     "percpu_ref": 1,
     "rcu_pointer": 7,
 }
-PRIORITIES = range(-1, 32768)  # as swapon(2) has them
 _TICK_US = 100_000
 
 
@@ -68,16 +67,6 @@ class Swapoff(NamedTuple):
     seconds: float
 
 
-class _Area(NamedTuple):
-    file: areafile.AreaFile
-    type: int
-    priority: int
-    label: bytes  # the engine's log reads it where it is
-
-
-_coming: set[str] = set()  # names that are being switched on
-_areas: dict[str, _Area] = {}
-_lock = threading.Lock()
 forked = False
 FORKED = "hotswap was loaded before fork() and does not work in the child; start processes with the spawn method."
 
@@ -88,9 +77,6 @@ def _in_child() -> None:
     global forked
     forked = True
     api.forked()
-    for area in _areas.values():
-        area.file.close()
-    _areas.clear()
 
 
 os.register_at_fork(after_in_child=_in_child)
@@ -104,11 +90,9 @@ def configure(*, guard: str | None = None) -> None:
     if guard is not None:
         if guard not in GUARDS:
             raise HotswapError(f"guard {guard!r} is unknown; choose one of {', '.join(GUARDS)}.")
-        with _lock:
-            if _areas or _coming:
-                raise HotswapError("the guard cannot be changed while areas are on; switch them off first.")
-            api.guard_choose(GUARDS[guard])
-            _wanted = None
+        if api.guard_choose(GUARDS[guard]):
+            raise HotswapError("the guard cannot be changed while areas are on; switch them off first.")
+        _wanted = None
 
 
 def guard_in_use() -> str:
@@ -148,43 +132,30 @@ def swapon(
         raise AreaError(f"{name}: priority {priority!r} is not a whole number from -1 to 32767; choose one that is.")
     if not api.rows_left():
         raise AreaError(f"{name} is refused: {api.MAX_AREAS} areas are on already; switch one off first.", errno.EPERM)
-    if name.startswith("ram:"):
-        return _describe(_switch_on(areafile.in_ram(name, size), priority))
-    there = os.path.lexists(name)
-    file = areafile.open_area(Path(name), size=size, progress=progress)
-    try:
-        area = _switch_on(file, priority)
-    except BaseException:
-        if not there:
-            os.unlink(file.path)
-        file.close()
-        raise
-    return _describe(area)
-
-
-def _switch_on(file: areafile.AreaFile, priority: int) -> _Area:
-    """Takes an open file in: all of it or nothing. A name is on only once, even if another file has taken it meanwhile."""
-    with _lock:
-        if file.path in _areas or file.path in _coming:
-            raise AreaError(f"{file.path} is on already (the file of that name was replaced); switch it off first.", errno.EBUSY)
-        _coming.add(file.path)
-    try:
-        label = os.fsencode(file.path)
-        type_ = api.swap_on(
-            api.RAM if file.kind == areafile.RAM else file.fd, file.pages + 1, priority, list(file.badpages), label
-        )
-        if type_ == -errno.EPERM:
-            raise AreaError(f"{file.path} is refused: {api.MAX_AREAS} areas are on already; switch one off first.", errno.EPERM)
+    api.steer_open()
+    with areafile.made_or_kept(name, size, progress) as file:
+        fd, file.fd = file.fd, -1  # the engine's, which closes it when the area is off
+        type_ = api.swap_on(fd, file.pages + 1, priority, how(file), list(file.badpages), os.fsencode(file.path))
         if type_ < 0:
-            raise AreaError(f"{file.path} is refused: its tables do not fit in memory; free some, or use a smaller area.", -type_)
-        area = _Area(file, type_, priority, label)
-        commit.add_area(type_, api.area_figures(type_)["usable"])
-        with _lock:
-            _areas[file.path] = area
-        return area
-    finally:
-        with _lock:
-            _coming.discard(file.path)
+            file.fd = fd
+            raise refused(file.path, -type_)
+    return next(as_swap(area) for area in api.swaps_listed() if area["type"] == type_)
+
+
+def how(file: areafile.AreaFile) -> int:
+    """What the engine lists of an area, as bits."""
+    return {"partition": api.PARTITION, areafile.RAM: api.RAM}.get(file.kind, 0) | (api.DIRECT if file.direct else 0)
+
+
+def refused(path: str, error: int) -> AreaError:
+    """Why the engine did not take an area in."""
+    if error == errno.EBUSY:
+        return AreaError(f"{path} is on already (the file of that name was replaced); switch it off first.", error)
+    if error == errno.EPERM:
+        return AreaError(f"{path} is refused: {api.MAX_AREAS} areas are on already; switch one off first.", error)
+    if error == errno.ENAMETOOLONG:
+        return AreaError(f"{path} is refused: its path is too long; use a shorter one.", error)
+    return AreaError(f"{path} is refused: its tables do not fit in memory; free some, or use a smaller area.", error)
 
 
 def swapoff(path: str | os.PathLike[str], progress: Callable[[SwapoffProgress], None] | None = None) -> Swapoff:
@@ -193,36 +164,35 @@ def swapoff(path: str | os.PathLike[str], progress: Callable[[SwapoffProgress], 
     ``progress`` is called about ten times a second. When it raises, or Ctrl-C comes, the area stays on, as usable as before. So
     it does when there is nowhere to put the data or a page cannot be read; ``AreaError`` says which.
     """
-    area = _find(os.fspath(path))
+    name = _find(os.fspath(path))
     started = time.monotonic()
-    with _lock:  # the row may be another area's by now
-        if _areas.get(area.file.path) is not area:
-            raise _not_on(area.file.path)
-        if api.swap_off_start(area.type):
-            raise AreaError(f"{area.file.path} is being switched off already; wait for that.", errno.EBUSY)
+    type_ = api.swap_off_start(os.fsencode(name))
+    if type_ < 0:
+        raise not_started(name, -type_)
     try:
-        while (state := api.swap_off_wait(area.type, _TICK_US)) == api.UNDER_WAY:
+        while (state := api.swap_off_wait(type_, _TICK_US)) == api.UNDER_WAY:
             if progress:
-                progress(_how_far(area, time.monotonic() - started))
+                moved, loaded, _, _ = api.swap_off_progress(type_)
+                progress(how_far(name, moved + loaded, api.area_figures(type_)["used"], time.monotonic() - started))
     except BaseException:
-        _give_up(area)
+        _give_up(type_)
         raise
-    moved, loaded, why, slot = api.swap_off_progress(area.type)
+    moved, loaded, error, slot = api.swap_off_progress(type_)
     if state != api.DONE:
-        raise AreaError(_why_not(area, why, slot), why)
-    _forget(area)
-    return Swapoff(area.file.path, moved + loaded, moved, loaded, time.monotonic() - started)
+        raise AreaError(why_not(name, error, slot, api.area_figures(type_)["used"]), error)
+    api.swap_off_reap(type_)
+    return Swapoff(name, moved + loaded, moved, loaded, time.monotonic() - started)
 
 
-def _give_up(area: _Area) -> None:
+def _give_up(type_: int) -> None:
     """Cancels a swapoff and waits until it has ended, one way or the other; a second Ctrl-C does not leave it half watched."""
     while True:
         try:
-            api.swap_off_cancel(area.type)
-            while (state := api.swap_off_wait(area.type, _TICK_US)) == api.UNDER_WAY:
+            api.swap_off_cancel(type_)
+            while (state := api.swap_off_wait(type_, _TICK_US)) == api.UNDER_WAY:
                 pass
             if state == api.DONE:
-                _forget(area)
+                api.swap_off_reap(type_)
             return
         except KeyboardInterrupt:
             continue
@@ -230,71 +200,64 @@ def _give_up(area: _Area) -> None:
 
 def swaps() -> list[Swap]:
     """The areas that are on, those used first first."""
-    with _lock:
-        areas = sorted(_areas.values(), key=lambda area: -area.priority)
-    return [_describe(area) for area in areas]
+    return [as_swap(area) for area in sorted(api.swaps_listed(), key=lambda area: -area["priority"])]
 
 
-def _find(name: str) -> _Area:
+def _find(name: str) -> str:
+    """As the engine lists it."""
     wanted = areafile.absolute(Path(name))
-    with _lock:
-        for area in _areas.values():
-            if area.file.path in (name, wanted):
-                return area
-    raise _not_on(name)
+    listed = {os.fsdecode(area["name"]) for area in api.swaps_listed()}
+    return name if name in listed else wanted
 
 
-def _not_on(name: str) -> AreaError:
-    return AreaError(f"{name} is not on; hotswap.swaps() lists the areas that are.", errno.EINVAL)
+def not_started(name: str, error: int) -> AreaError:
+    """Why a swapoff did not even begin."""
+    if error == errno.EBUSY:
+        return AreaError(f"{name} is being switched off already; wait for that.", error)
+    if error == errno.EINVAL:
+        return AreaError(f"{name} is not on; hotswap.swaps() lists the areas that are.", error)
+    return AreaError(f"{name} is not switched off: no thread can be had for that ({os.strerror(error)}); try again.", error)
 
 
-def _forget(area: _Area) -> None:
-    commit.remove_area(area.type)
-    with _lock:
-        del _areas[area.file.path]
-    area.file.close()
-    api.swap_off_reap(area.type)
-
-
-def _describe(area: _Area) -> Swap:
-    figures = api.area_figures(area.type)
-    how = "compressed" if area.file.kind == areafile.RAM else "direct" if area.file.direct else "buffered"
-    words = ["emptying" if figures["emptying"] else "active", how]
+def as_swap(area: Mapping[str, Any]) -> Swap:
+    """From what the engine lists."""
+    kind = areafile.RAM if area["how"] & api.RAM else "partition" if area["how"] & api.PARTITION else "file"
+    transfers = "compressed" if kind == areafile.RAM else "direct" if area["how"] & api.DIRECT else "buffered"
     return Swap(
-        area.file.path,
-        area.file.kind,
-        figures["usable"] * PAGE,
-        figures["used"] * PAGE,
-        area.priority,
-        " ".join(words),
-        figures["pages_in"] * PAGE,
-        figures["pages_out"] * PAGE,
-        figures["errors"],
-        figures["held"] * PAGE,
-        figures["stored"],
+        os.fsdecode(area["name"]),
+        kind,
+        area["usable"] * PAGE,
+        area["used"] * PAGE,
+        area["priority"],
+        f"{'emptying' if area['emptying'] else 'active'} {transfers}",
+        area["pages_in"] * PAGE,
+        area["pages_out"] * PAGE,
+        area["errors"],
+        area["held"] * PAGE,
+        area["stored"],
     )
 
 
-def _how_far(area: _Area, seconds: float) -> SwapoffProgress:
-    moved, loaded, _, _ = api.swap_off_progress(area.type)
-    left = api.area_figures(area.type)["used"]
-    rate = (moved + loaded) / seconds if seconds > 0 else 0.0
-    return SwapoffProgress(area.file.path, left, moved + loaded, rate, left / rate if rate else None)
+def how_far(name: str, done: int, left: int, seconds: float) -> SwapoffProgress:
+    """``done`` and ``left`` in pages."""
+    rate = done / seconds if seconds > 0 else 0.0
+    return SwapoffProgress(name, left, done, rate, left / rate if rate else None)
 
 
-def _why_not(area: _Area, why: int, slot: int) -> str:
-    left = format_size(api.area_figures(area.type)["used"] * PAGE)
+def why_not(name: str, error: int, slot: int, pages: int) -> str:
+    """Why a swapoff was given up with ``pages`` left."""
+    left = format_size(pages * PAGE)
     stays = "the area stays on, as usable as before"
-    if why == errno.ENOSPC:
+    if error == errno.ENOSPC:
         return (
-            f"{area.file.path} is not switched off: {left} of its data fit neither in the other areas nor in memory within the "
+            f"{name} is not switched off: {left} of its data fit neither in the other areas nor in memory within the "
             f"limits; {stays}. Add an area, raise a limit or free arrays, then try again."
         )
-    if why == errno.EIO:
-        return f"{area.file.path} is not switched off: slot {slot} cannot be read, {left} remain; {stays}. Free the array it is part of."
-    if why == errno.EINTR:
-        return f"{area.file.path} is not switched off: it was cancelled with {left} left; {stays}."
-    return f"{area.file.path} is not switched off: {os.strerror(why)}, {left} remain; {stays}."
+    if error == errno.EIO:
+        return f"{name} is not switched off: slot {slot} cannot be read, {left} remain; {stays}. Free the array it is part of."
+    if error == errno.EINTR:
+        return f"{name} is not switched off: it was cancelled with {left} left; {stays}."
+    return f"{name} is not switched off: {os.strerror(error)}, {left} remain; {stays}."
 
 
 def require_userfaultfd() -> int:

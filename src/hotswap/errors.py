@@ -7,6 +7,8 @@ Every error is a ``HotswapError``; most are also the built-in exception that a c
 class HotswapError(Exception):
     """Base of every error hotswap raises on purpose."""
 
+    exit_code = 1  # of a command that ends with it
+
 
 class AreaError(HotswapError, OSError):
     """An area was refused, or could not be emptied. Carries ``errno`` where a system call failed."""
@@ -25,6 +27,17 @@ class SizeError(HotswapError, ValueError):
 
 class ConfigError(HotswapError, ValueError):
     """A setting that is unknown, or whose value is none; the sentence names where it was read."""
+
+
+class SteeringError(HotswapError, OSError):
+    """A running process could not be looked at or steered; ``exit_code`` is what the command ends with (docs/steering.md)."""
+
+    def __init__(self, sentence: str, exit_code: int):
+        super().__init__(sentence)
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class UnsupportedError(HotswapError, RuntimeError):

@@ -80,6 +80,6 @@ def memory_limits(mountinfo: str | None = None, membership: str | None = None, r
             group = group.parent
 
 
-def memory() -> int:
+def memory(membership: str | None = None) -> int:
     """Bytes of memory that this process may have: the machine's, or the lowest limit of its control groups where that is less."""
-    return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *memory_limits()])
+    return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *memory_limits(membership=membership)])

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from . import commit, control
+from .counts import stats_of
 from .engine import api
 from .errors import DtypeError, OutOfSwap, SizeError, SpaceError, UnsupportedError
 from .sizes import PAGE, format_size, parse_size
@@ -36,7 +37,7 @@ class _Object:
             raise UnsupportedError(f"shared memory of {format_size(pages * PAGE)} cannot be had ({os.strerror(-index)}).")
         self.index = index
         try:
-            commit.set_budget(index, api.space_figures(index)["budget"])
+            commit.add_space(index)
             commit.promise(index, pages, self.folio)
         except BaseException:
             self.destroy()
@@ -154,9 +155,7 @@ class SharedArray:
 
     def stats(self) -> dict[str, int]:
         """As ``Space.stats()``: what paging it has cost, by whichever space."""
-        from .space import stats_of
-
-        return stats_of(self._object.index)
+        return stats_of(api.space_figures(self._object.index))
 
     def __reduce__(self) -> NoReturn:
         raise UnsupportedError(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import commit, control, machine
+from .counts import stats_of
 from .engine import api
 from .errors import DtypeError, OutOfSwap, SizeError, SpaceError, UnsupportedError
 from .sizes import PAGE, format_size, parse_size
@@ -30,24 +31,6 @@ def _order(folio: int | str) -> int:
     if order not in FOLIO_ORDERS or PAGE << order != size:
         raise SizeError(f"folio {folio!r} is not a power of two from 4K to 2M; choose one that is.")
     return order
-
-
-def stats_of(index: int) -> dict[str, int]:
-    """The figures of a space or a shared array by its number in the engine, as ``Space.stats()`` gives them."""
-    raw = api.space_figures(index)
-    stats = {
-        name: int(raw[name])
-        for name in raw
-        if name.startswith(("faults", "refaults", "activations", "direct", "wait", "unmovable"))
-    }
-    for name in ("pages_in", "pages_out", "pages_clean", "pages_filled", "ahead_pages", "poisoned"):
-        stats[name] = int(raw[name])
-    stats["readahead_pages"] = stats.pop("ahead_pages")
-    stats["readahead_hits"] = int(raw["ahead_hits"])
-    stats["writeback_bytes"] = int(raw["pages_out"]) * PAGE
-    for name in ("resident", "limit", "pinned", "active", "inactive"):
-        stats[f"{name}_bytes"] = int(raw[name]) * PAGE
-    return stats
 
 
 class _Extent:
@@ -116,7 +99,8 @@ class Space:
             )
         self._index = index
         self._signal = how == "signal"
-        self._tell_budget()
+        commit.add_space(index)
+        api.steer_open()
 
     def _limit_pages(self, limit: int | str) -> int:
         pages = parse_size(limit, "limit", whole=machine.memory) // PAGE
@@ -254,10 +238,6 @@ class Space:
             raise OutOfSwap(
                 f"limit {limit!r} cannot be reached: the areas have no room for what would have to leave; add one. The limit is as before."
             )
-        self._tell_budget()
-
-    def _tell_budget(self) -> None:
-        commit.set_budget(self._index, api.space_figures(self._index)["budget"])
 
     def _open(self) -> int:
         """The engine's number of this space; ``SpaceError`` when it is closed."""
@@ -268,7 +248,7 @@ class Space:
     def stats(self) -> dict[str, int]:
         """Figures since the space was made: faults by kind, bytes in and out, readahead, refaults, bytes resident now; in bytes,
         nanoseconds (``wait_ns``) or times."""
-        return stats_of(self._open())
+        return stats_of(api.space_figures(self._open()))
 
     def close(self) -> None:
         """Gives everything back. Raises ``SpaceError`` while arrays of it live."""

@@ -126,3 +126,12 @@ cdef extern from "codec.h" nogil:
     uint64_t packed "arch_packed"(uint64_t scratch)
     int pack "arch_pack"(uint64_t scratch, uint64_t source, int bytes, int how, int room)
     int unpack "arch_unpack"(uint64_t scratch, uint64_t source, int stored, uint64_t to, int bytes, int how)
+
+cdef extern from "channel.h" nogil:
+    int channel_listen "arch_channel_listen"()
+    int channel_accept "arch_channel_accept"(int listener)
+    int channel_receive "arch_channel_receive"(int fd, void *message, uint64_t bytes, int *passed, int64_t timeout_us)
+    int channel_send "arch_channel_send"(int fd, const void *message, uint64_t bytes)
+    void channel_close "arch_channel_close"(int fd)
+    int process "arch_process"()
+    uint64_t number "arch_number"(const void *place)

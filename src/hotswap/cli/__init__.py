@@ -1,6 +1,7 @@
 """``hotswap``: a verb a module, loaded when it is asked for.
 
-A ``HotswapError`` becomes one sentence on stderr and exit status 1, Ctrl-C becomes 130, wrong usage is 2 (click's).
+A ``HotswapError`` becomes one sentence on stderr and exit status 1 (or what it says), Ctrl-C becomes 130, wrong usage is 2 (click's;
+16 for those that steer, as swapoff(8) has it).
 """
 
 import importlib
@@ -16,7 +17,14 @@ _VERBS = {  # where each is; its function is named like it
     "check": "hotswap.cli.check",
     "demo": "hotswap.demo.command",
     "lab": "hotswap.cli.lab",
+    "limit": "hotswap.cli.limit",
+    "metrics": "hotswap.cli.metrics",
     "mkswap": "hotswap.cli.mkswap",
+    "off": "hotswap.cli.off",
+    "on": "hotswap.cli.on",
+    "ps": "hotswap.cli.ps",
+    "show": "hotswap.cli.show",
+    "top": "hotswap.cli.top",
 }
 
 
@@ -35,7 +43,8 @@ class _Verbs(click.Group):
         try:
             return super().invoke(ctx)
         except HotswapError as error:
-            raise click.ClickException(str(error)) from error
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(130)

@@ -4,14 +4,27 @@ which holds that lock is stuck in. Numbers in, numbers out; sentences are made b
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine import attach, fork, mmap, pin, swap_map, swapoff, swapon
-from cython.cimports.hotswap.engine.area import SWP_EMPTYING, SWP_WRITEOK, Figures, area_release_row, area_row_taken
+from cython.cimports.hotswap.engine import attach, fork, mmap, pin, steer, swap_map, swapoff
+from cython.cimports.hotswap.engine.area import SWP_EMPTYING, SWP_WRITEOK, Figures, area_row_taken
 from cython.cimports.hotswap.engine.area import area_figures as area_figures_now
 from cython.cimports.hotswap.engine.entry import AREAS
-from cython.cimports.hotswap.engine.guard.contract import choose_guard, guard_chosen
+from cython.cimports.hotswap.engine.guard.contract import guard_chosen
 from cython.cimports.hotswap.engine.mm import COUNTERS, mm_at
-from cython.cimports.hotswap.engine.store.ram import IN_RAM
-from cython.cimports.libc.stdint import int64_t, uint64_t
+from cython.cimports.hotswap.engine.swaps import (
+    SWAP_DIRECT,
+    SWAP_PARTITION,
+    SWAP_RAM,
+    Listed,
+    swaps_begin,
+    swaps_choose_guard,
+    swaps_finish,
+    swaps_forked,
+    swaps_look,
+    swaps_off,
+    swaps_reap,
+    swaps_undo,
+)
+from cython.cimports.libc.stdint import int64_t, uint8_t
 
 MOVE = arch.MMU_MOVE
 POISON = arch.MMU_POISON
@@ -22,7 +35,11 @@ UNDER_WAY = swapoff.OFF_UNDER_WAY
 DONE = swapoff.OFF_DONE
 FAILED = swapoff.OFF_FAILED
 MAX_AREAS = AREAS
-RAM = IN_RAM  # to swap_on(), for a descriptor
+MAX_CELLS = steer.TEXT_BYTES
+PARTITION = SWAP_PARTITION
+DIRECT = SWAP_DIRECT
+RAM = SWAP_RAM
+COUNTED = COUNTERS
 DEBUG = bool(arch.DEBUG)
 FIGURES = (
     "faults_minor", "faults_major", "faults_zero", "faults_write", "pages_in", "pages_out", "pages_clean", "pages_filled",
@@ -30,20 +47,42 @@ FIGURES = (
 )  # fmt: skip
 
 
-def swap_on(fd: cython.int, slots: cython.ulonglong, priority: cython.int, bad: list, label: bytes) -> int:
-    """``label`` names it in the log; the caller keeps the object until the area is off. The new area's type, or a negative errno (swapon.area_setup); ValueError for a bad slot that is none."""
+def swap_on(fd: cython.int, slots: cython.ulonglong, priority: cython.int, how: cython.int, bad: list, name: bytes) -> int:
+    """The new area's type, or a negative errno (swaps_begin); ``fd`` is the engine's from then on. ValueError for a bad slot that is none."""
+    text = cython.cast(cython.p_char, name)
+    length: cython.int = len(name)
     with cython.nogil:
-        type = swapon.area_setup(fd, slots, priority)
+        type = swaps_begin(fd, slots, priority, how, cython.cast(cython.pointer(uint8_t), text), length)
     if type < 0:
         return type
-    swapon.area_label(type, cython.cast(uint64_t, cython.cast(cython.p_char, label)))
     for slot in bad:
         if not swap_map.swap_map_mark_bad(type, slot):
-            swapon.area_teardown(type)
+            swaps_undo(type)
             raise ValueError(f"bad page {slot} is out of bounds or named twice")
     with cython.nogil:
-        swapon.area_publish(type)
+        swaps_finish(type)
     return type
+
+
+def swaps_listed() -> list:
+    """The areas that are on: type, name, what it is (PARTITION, DIRECT, RAM), priority, and what area_figures() says."""
+    found = cython.declare(Listed)
+    figures = cython.declare(Figures)
+    areas = []
+    for type in range(AREAS):
+        with cython.nogil:
+            on: cython.bint = swaps_look(type, cython.address(found), cython.address(figures))
+        if on:
+            areas.append(
+                {
+                    "type": type,
+                    "name": cython.cast(cython.p_char, found.name)[: found.length],
+                    "how": found.how,
+                    "priority": found.priority,
+                    **figures_of(figures),
+                }
+            )
+    return areas
 
 
 def rows_left() -> bool:
@@ -51,9 +90,12 @@ def rows_left() -> bool:
     return any(not area_row_taken(type) for type in range(AREAS))
 
 
-def swap_off_start(type: cython.int) -> int:
+def swap_off_start(name: bytes) -> int:
+    """The area's type, or why not (swaps_off). Whoever got the type waits, and after DONE reaps."""
+    text = cython.cast(cython.p_char, name)
+    length: cython.int = len(name)
     with cython.nogil:
-        result = swapoff.swapoff_start(type)
+        result = swaps_off(cython.cast(cython.pointer(uint8_t), text), length)
     return result
 
 
@@ -64,8 +106,9 @@ def swap_off_wait(type: cython.int, timeout_us: cython.long) -> int:
 
 
 def swap_off_reap(type: cython.int) -> None:
-    """After DONE and once the outcome was read: the row may be taken again."""
-    area_release_row(type)
+    """After DONE and once the outcome was read: closes the file, and the row may be taken again."""
+    with cython.nogil:
+        swaps_reap(type)
 
 
 def swap_off_cancel(type: cython.int) -> None:
@@ -91,17 +134,22 @@ def area_figures(type: cython.int) -> dict:
     if not on:
         figures = Figures(usable=0, used=0, pages_in=0, pages_out=0, errors=0, flags=0, held=0, stored=0)
     return {
-        "usable": figures.usable,
-        "used": figures.used,
-        "pages_in": figures.pages_in,
-        "pages_out": figures.pages_out,
-        "errors": figures.errors,
-        "held": figures.held,
-        "stored": figures.stored,
-        "writeok": bool(figures.flags & SWP_WRITEOK),
-        "emptying": bool(figures.flags & SWP_EMPTYING),
+        **figures_of(figures),
         "on": bool(area_row_taken(type)),
     }
+
+
+def figures_of(found: dict) -> dict:
+    """A Figures, with words for its flags."""
+    flags = found.pop("flags")
+    return {**found, "writeok": bool(flags & SWP_WRITEOK), "emptying": bool(flags & SWP_EMPTYING)}
+
+
+def steer_open() -> int:
+    """Lets callers in from now on (steer.py); 0 or a negative errno."""
+    with cython.nogil:
+        result = steer.steer_open()
+    return result
 
 
 def space_create(limit: cython.ulonglong, order: cython.int, refuse: cython.int, signal: cython.bint) -> int:
@@ -164,8 +212,9 @@ def space_unpin(index: cython.int, page: cython.ulonglong, pages: cython.ulonglo
 
 
 def forked() -> None:
-    """In a child of fork: closes what would act on the parent's memory. Nothing of the engine may be called after it."""
+    """In a child of fork: closes what would act on the parent's memory and areas. Nothing of the engine may be called after it."""
     mmap.mm_forked()
+    swaps_forked()
 
 
 def space_base(index: cython.int) -> int:
@@ -192,7 +241,10 @@ def least_limit(order: cython.int) -> int:
 
 
 def guard_choose(which: cython.int) -> int:
-    return choose_guard(which)
+    """-EBUSY: areas are on."""
+    with cython.nogil:
+        result = swaps_choose_guard(which)
+    return result
 
 
 def guard_now() -> int:

@@ -327,8 +327,7 @@ def mm_limit(index, limit):
     """
     mm = mm_at(index)
     staging = cython.cast(uint64_t, mm.frame_count) << mm.frame_order
-    least = staging + arch.load(cython.address(mm.pinned)) + (cython.cast(uint64_t, FOLIOS_LEAST) << mm.frame_order)
-    if limit < least:
+    if limit < mm_least(index):
         return -EINVAL
     before = arch.swap(cython.address(mm.budget), limit - staging)
     barren: cython.int = 0
@@ -347,6 +346,13 @@ def mm_limit(index, limit):
         arch.nap_us(1000)
     arch.event_wake(cython.address(mm.relief))
     return 0
+
+
+def mm_least(index):
+    """The lowest limit, in pages, that can be set now."""
+    mm = mm_at(index)
+    folios: uint64_t = cython.cast(uint64_t, mm.frame_count) + FOLIOS_LEAST
+    return (folios << mm.frame_order) + arch.load(cython.address(mm.pinned))
 
 
 def mm_forked():

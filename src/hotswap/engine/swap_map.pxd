@@ -1,4 +1,4 @@
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from hotswap.engine.area cimport Area, Parked
 
 cdef enum:
@@ -19,6 +19,8 @@ cpdef long swap_count(uint64_t entry) noexcept nogil
 cpdef bint swap_has_cache(uint64_t entry) noexcept nogil
 cpdef int swapcache_prepare(uint64_t entry, int slots) noexcept nogil
 cpdef int swapcache_free(uint64_t entry, int slots) noexcept nogil
+cdef bint swap_map_picture(int type, uint8_t *cells, int count) noexcept nogil
+cdef uint8_t fullness(Area *area, uint64_t start, uint64_t end) noexcept nogil
 cpdef uint64_t swap_inuse(int type) noexcept nogil
 cdef bint in_bounds(Area *area, uint64_t offset, int slots) noexcept nogil
 cdef int cache_flag_set(Area *area, uint64_t offset, int slots) noexcept nogil

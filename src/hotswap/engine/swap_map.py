@@ -21,7 +21,7 @@ from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import CLUSTER_SLOTS, SWP_WRITEOK, Area, Cluster, area_at
 from cython.cimports.hotswap.engine.cluster import Run, cluster_mark, cluster_put, cluster_take
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
-from cython.cimports.hotswap.engine.guard.contract import guard
+from cython.cimports.hotswap.engine.guard.contract import NO_MM, guard, guard_unuse_mm, guard_use_mm
 from cython.cimports.libc.errno import EEXIST, EINVAL, ENOENT, ENOMEM
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 
@@ -285,6 +285,48 @@ def cache_flag_clear(area, offset, slots):
         area.map[offset + k] &= ~SWAP_HAS_CACHE
         if area.map[offset + k] == 0:
             slot_release(area, offset + k)
+
+
+def swap_map_picture(type, cells, count):
+    """How full an area is, in ``count`` stretches of equal length: 0 no slot of it in use, 255 all, a byte each. False: it is off.
+    Guard and lock: its own, for a stretch at a time; a hint."""
+    there: cython.bint = True
+    used: cython.bint = guard_use_mm(NO_MM)
+    cell: cython.int = 0
+    while there and cell < count:
+        area: cython.pointer(Area) = guard.enter(type)
+        there = area != cython.NULL
+        if area:
+            arch.mutex_lock(cython.address(area.lock))
+            cells[cell] = fullness(area, area.slots * cell // count, area.slots * (cell + 1) // count)
+            arch.mutex_unlock(cython.address(area.lock))
+            guard.exit(type)
+        cell += 1
+    guard_unuse_mm(NO_MM, used)
+    return there
+
+
+def fullness(area, start, end):
+    """Of the slots from ``start`` to before ``end``, bad ones apart. Caller: inside the guard, the area's lock."""
+    good: uint64_t = 0
+    used: uint64_t = 0
+    slot: uint64_t = start
+    while slot < end:
+        number = slot // CLUSTER_SLOTS
+        upto: uint64_t = (number + 1) * CLUSTER_SLOTS
+        if upto > end:
+            upto = end
+        if area.clusters[number].used == 0:
+            good += upto - slot
+            slot = upto
+        while slot < upto:
+            value: cython.int = area.map[slot]
+            if value & SWAP_MAP_BAD != SWAP_MAP_BAD:
+                good += 1
+                if value:
+                    used += 1
+            slot += 1
+    return cython.cast(uint8_t, 1 + used * 254 // good) if used else 0
 
 
 def swap_inuse(type):

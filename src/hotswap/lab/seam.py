@@ -7,7 +7,8 @@ and return once trying again makes sense.
 
 ``current`` is the number of the running thread, ``clock`` the time in nanoseconds (it moves when somebody naps or a wait
 times out). Constants come from the headers, but for THREADS, which is small here so that counting threads up is quick.
-The calls stand where their headers do: ``atomics``, ``sync``, ``mmu``, ``disk``, ``codec``; tables of the engine's own memory here.
+The calls stand where their headers do: ``atomics``, ``sync``, ``mmu``, ``disk``, ``codec``, ``channel``; tables of the engine's own
+memory here.
 """
 
 import re
@@ -15,6 +16,7 @@ import sys
 
 from . import declarations
 from .atomics import Atomics
+from .channel import Channel
 from .codec import Codec
 from .disk import Disk
 from .findings import InvariantBroken, NotInC, UseAfterFree, WouldWaitForEver
@@ -35,7 +37,7 @@ def header_constants() -> dict[str, int]:
     return {name: values.get(c_name, 0) for name, c_name in found.c_names.items() if name in found.constants}
 
 
-class Seam(Atomics, Sync, Mmu, Disk, Codec):
+class Seam(Atomics, Sync, Mmu, Disk, Codec, Channel):
     """One seam for one twin; two share nothing."""
 
     def __init__(self, **constants):

@@ -1,0 +1,36 @@
+from libc.stdint cimport uint8_t, uint64_t
+from hotswap cimport arch
+from hotswap.engine.area cimport Figures
+
+cdef enum:
+    NAME_BYTES = 4096       # of a path, its zero included
+    SWAP_PARTITION = 1      # a block device
+    SWAP_DIRECT = 2         # transfers bypass the page cache
+    SWAP_RAM = 4            # compressed memory: there is no file
+    SWAPS_FREE = 0          # a row is nobody's,
+    SWAPS_COMING = 1        # is set up,
+    SWAPS_ON = 2            # is listed, until its swapoff has been reaped
+
+cdef struct Listed:         # all under swaps.lock; the name stays as it is while the area is on
+    int state
+    int fd
+    int how
+    int priority
+    int length
+    uint8_t name[4096]
+
+cdef struct Swaps:
+    arch.mutex lock
+
+cdef Listed *listed
+cdef Swaps swaps
+
+cdef int swaps_begin(int fd, uint64_t slots, int priority, int how, const uint8_t *name, int length) noexcept nogil
+cdef void swaps_finish(int type) noexcept nogil
+cdef void swaps_undo(int type) noexcept nogil
+cdef int swaps_off(const uint8_t *name, int length) noexcept nogil
+cdef void swaps_reap(int type) noexcept nogil
+cdef bint swaps_look(int type, Listed *found, Figures *figures) noexcept nogil
+cdef int swaps_choose_guard(int which) noexcept nogil
+cdef void swaps_forked() noexcept nogil
+cdef int find_name(const uint8_t *name, int length) noexcept nogil

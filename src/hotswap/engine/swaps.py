@@ -1,0 +1,147 @@
+"""What ``/proc/swaps`` shows: the areas that are on, by name, and whose their open files are.
+
+Areas come and go by two doors, Python's (api.py) and the steering thread's (steer.py), so what both have to know is here. A
+descriptor, and with it the lock on its file, is the engine's from swaps_finish() on, and closed by swaps_reap().
+
+A swapon is swaps_begin(), bad slots marked, swaps_finish() or swaps_undo(). A swapoff is swaps_off() by name; the one who called it waits
+(``swapoff_wait``), and after DONE alone calls swaps_reap(): so the row is no other area's before.
+
+Lock order: ``swaps.lock`` outermost. It is held while tables are made and while a swapoff is started, never over a transfer, a
+publish or a retire.
+"""
+
+import cython
+from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.area import area_figures, area_release_row, area_row_taken
+from cython.cimports.hotswap.engine.entry import AREAS
+from cython.cimports.hotswap.engine.guard.contract import choose_guard
+from cython.cimports.hotswap.engine.store.ram import IN_RAM
+from cython.cimports.hotswap.engine.swapoff import swapoff_start
+from cython.cimports.hotswap.engine.swapon import area_label, area_publish, area_setup, area_teardown
+from cython.cimports.libc.errno import EBUSY, EINVAL, ENAMETOOLONG
+
+listed = cython.cast(cython.pointer(Listed), arch.table(AREAS, cython.sizeof(Listed)))
+arch.mutex_init(cython.address(swaps.lock))
+
+
+def swaps_begin(fd, slots, priority, how, name, length):
+    """An area set up and not yet published: its type. -EBUSY: that name is on; else what area_setup() says. The caller keeps ``fd``."""
+    if length >= NAME_BYTES:
+        return -ENAMETOOLONG
+    arch.mutex_lock(cython.address(swaps.lock))
+    if find_name(name, length) >= 0:
+        arch.mutex_unlock(cython.address(swaps.lock))
+        return -EBUSY
+    type = area_setup(IN_RAM if how & SWAP_RAM else fd, slots, priority)
+    if type >= 0:
+        row = cython.address(listed[type])
+        row.state = SWAPS_COMING
+        row.fd = fd
+        row.how = how
+        row.priority = priority
+        row.length = length
+        for place in range(length):
+            row.name[place] = name[place]
+        row.name[length] = 0
+        area_label(type, arch.number(row.name))
+    arch.mutex_unlock(cython.address(swaps.lock))
+    return type
+
+
+def swaps_finish(type):
+    """Publishes it, and lists it. The descriptor is the engine's now."""
+    area_publish(type)
+    arch.mutex_lock(cython.address(swaps.lock))
+    listed[type].state = SWAPS_ON
+    arch.mutex_unlock(cython.address(swaps.lock))
+
+
+def swaps_undo(type):
+    """Instead of swaps_finish()."""
+    arch.mutex_lock(cython.address(swaps.lock))
+    listed[type].state = SWAPS_FREE
+    area_teardown(type)
+    arch.mutex_unlock(cython.address(swaps.lock))
+
+
+def swaps_off(name, length):
+    """Starts a swapoff: the area's type. -EINVAL: no area of that name is on; -EBUSY: another swapoff of it is under way; -ENOMEM."""
+    arch.mutex_lock(cython.address(swaps.lock))
+    type = find_name(name, length)
+    result = -EINVAL
+    if type >= 0 and listed[type].state == SWAPS_ON:  # found and started in one go: the row may be another area's a moment later
+        result = swapoff_start(type)
+    arch.mutex_unlock(cython.address(swaps.lock))
+    return result if result < 0 else type
+
+
+def swaps_reap(type):
+    """After DONE, once the outcome was read: closes the file, and the row may be taken again."""
+    arch.mutex_lock(cython.address(swaps.lock))
+    arch.check(listed[type].state == SWAPS_ON, b"an area that went off was listed")
+    fd = listed[type].fd
+    listed[type].state = SWAPS_FREE
+    area_release_row(type)
+    arch.mutex_unlock(cython.address(swaps.lock))
+    if fd >= 0:
+        arch.close_fd(fd)
+
+
+def swaps_look(type, found, figures):
+    """What row ``type`` lists, into ``found`` and ``figures`` (zeros when the area has just gone off). False: nothing."""
+    arch.mutex_lock(cython.address(swaps.lock))
+    row = cython.address(listed[type])
+    on: cython.bint = row.state == SWAPS_ON
+    if on:
+        found.state = row.state
+        found.fd = row.fd
+        found.how = row.how
+        found.priority = row.priority
+        found.length = row.length
+        for place in range(row.length + 1):
+            found.name[place] = row.name[place]
+        if not area_figures(type, figures):
+            figures.usable = 0
+            figures.used = 0
+            figures.pages_in = 0
+            figures.pages_out = 0
+            figures.errors = 0
+            figures.flags = 0
+            figures.held = 0
+            figures.stored = 0
+    arch.mutex_unlock(cython.address(swaps.lock))
+    return on
+
+
+def swaps_choose_guard(which):
+    """Another guard for the process. -EBUSY: an area is on, or coming."""
+    arch.mutex_lock(cython.address(swaps.lock))
+    result = 0
+    for type in range(AREAS):
+        if area_row_taken(type):
+            result = -EBUSY
+    if result == 0:
+        result = choose_guard(which)
+    arch.mutex_unlock(cython.address(swaps.lock))
+    return result
+
+
+def swaps_forked():
+    """In a child of fork, where nobody else runs: it does not hold its parent's locks."""
+    for type in range(AREAS):
+        if listed[type].state == SWAPS_ON:
+            if listed[type].fd >= 0:
+                arch.close_fd(listed[type].fd)
+            listed[type].state = SWAPS_FREE
+
+
+def find_name(name, length):
+    """The row of an area that is on or coming, or -1. Caller: swaps.lock."""
+    for type in range(AREAS):
+        if listed[type].state != SWAPS_FREE and listed[type].length == length:
+            same: cython.int = 0
+            while same < length and listed[type].name[same] == name[same]:
+                same += 1
+            if same == length:
+                return type
+    return -1
