@@ -16,7 +16,7 @@ from hotswap.check import GOOD, MISSING, POORER
 from hotswap.cli import main
 from hotswap.engine import api
 
-ALL = api.WRITE_PROTECT | api.MOVE | api.POISON
+ALL = api.WRITE_PROTECT | api.MOVE | api.POISON | api.SHARED | api.SHARED_WRITE_PROTECT
 
 
 def found_with(monkeypatch: pytest.MonkeyPatch, features: int, kernel_faults: bool = True) -> dict[str, check.Finding]:
@@ -72,7 +72,12 @@ def test_a_trial_that_fails_or_hangs_decides(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize(
     ("lacking", "name", "lost"),
-    [(api.MOVE, "UFFDIO_MOVE", "copied"), (api.POISON, "UFFDIO_POISON", "SIGSEGV")],
+    [
+        (api.MOVE, "UFFDIO_MOVE", "copied"),
+        (api.POISON, "UFFDIO_POISON", "SIGSEGV"),
+        (api.SHARED_WRITE_PROTECT, "shared memory", "written each time"),
+        (api.SHARED | api.SHARED_WRITE_PROTECT, "shared memory", "no hotswap.SharedArray"),
+    ],
 )
 def test_a_missing_operation_is_poorer_and_says_what_is_lost(
     monkeypatch: pytest.MonkeyPatch, lacking: int, name: str, lost: str

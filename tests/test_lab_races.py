@@ -23,6 +23,10 @@ def name(case: Case) -> str:
     return " ".join(filter(None, (case.short, case.guard, case.switch, case.model)))
 
 
+def test_every_race_of_the_list_has_a_scenario() -> None:
+    assert [key.partition("_")[0] for key in scenarios()] == [f"r{number:02}" for number in range(1, 27)]
+
+
 def test_every_scenario_has_a_race_that_is_found_and_a_fix_that_is_not_beaten() -> None:
     for key in scenarios():
         assert set(find(key).expected().values()) == {NEVER, SOMETIMES}, key

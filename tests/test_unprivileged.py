@@ -148,3 +148,27 @@ assert hotswap.swaps() == []
 """,
         own,
     )
+
+
+def test_nobody_shares_memory_between_spaces(own):
+    run(
+        """
+hotswap.swapon("a.swap", size="16M"); hotswap.swapon("b.swap", size="16M")
+one, two = hotswap.Space("1M", "16K"), hotswap.Space("1M", "16K")
+shared = hotswap.SharedArray(one, 1 << 20, "u8", limit="1M")
+other = shared.attach(two)
+def write(array, number):
+    for generation in range(1, 4):
+        array[number::2] = np.arange(number, 1 << 20, 2) * generation
+        assert np.array_equal(array[number::2], np.arange(number, 1 << 20, 2) * generation)
+threads = [threading.Thread(target=write, args=pair) for pair in ((shared.array, 0), (other, 1))]
+[thread.start() for thread in threads]
+turn = 0
+while any(thread.is_alive() for thread in threads):
+    name = ("a.swap", "b.swap")[turn % 2]; turn += 1
+    hotswap.swapoff(name); hotswap.swapon(name, size="16M")
+assert np.array_equal(shared.array, np.arange(1 << 20) * 3) and np.array_equal(other, shared.array)
+assert turn and shared.stats()["pages_in"]
+""",
+        own,
+    )
