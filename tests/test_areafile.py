@@ -1045,7 +1045,7 @@ def test_the_command_formats_over_data_only_with_force(path):
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(path, monkeypatch):
     no_fallocate(monkeypatch)
-    monkeypatch.setattr(command, "_EVERY", 0.0)
+    monkeypatch.setattr("hotswap.cli.shown._EVERY", 0.0)
     done = mkswap(path, "--size", "2M")
     assert done.exit_code == 0
     assert "allocated 1.0 MiB of 2.0 MiB" in done.stderr and "s left" in done.stderr

@@ -103,16 +103,18 @@ static inline int arch_channel_receive(int fd, void *message, uint64_t bytes, in
     if (n <= 0)
         return n && errno != EINTR ? -EPROTO : -EAGAIN;
     ssize_t got = recvmsg(fd, &header, MSG_CMSG_CLOEXEC);
-    if (got <= 0)
-        return 0;
-    struct cmsghdr *first = CMSG_FIRSTHDR(&header);
+    struct cmsghdr *first = got < 0 ? NULL : CMSG_FIRSTHDR(&header);
+    int fds[2] = { -1, -1 }; /* the room is that of two, as it is aligned; more the kernel does not hand out */
     if (first && first->cmsg_level == SOL_SOCKET && first->cmsg_type == SCM_RIGHTS)
-        memcpy(passed, CMSG_DATA(first), sizeof *passed);
-    if ((uint64_t)got == bytes && !(header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+        memcpy(fds, CMSG_DATA(first), first->cmsg_len - CMSG_LEN(0) < sizeof fds ? first->cmsg_len - CMSG_LEN(0) : sizeof fds);
+    if (got == (ssize_t)bytes && fds[1] < 0 && !(header.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+        *passed = fds[0];
         return 1;
-    if (*passed >= 0)
-        close(*passed);
-    return -EPROTO;
+    }
+    for (int i = 0; i < 2; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    return got <= 0 ? 0 : -EPROTO;
 }
 /* May block for some seconds, while a caller does not read. 0, or a negative errno: then it has gone. */
 static inline int arch_channel_send(int fd, const void *message, uint64_t bytes)
