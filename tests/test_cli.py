@@ -18,7 +18,9 @@ from hotswap.errors import AreaError
 PYTHON = [sys.executable, "-m", "hotswap"]
 
 
-@pytest.mark.parametrize("verb", ["bench", "check", "demo", "lab", "mkswap"])
+@pytest.mark.parametrize(
+    "verb", ["bench", "check", "demo", "lab", "limit", "metrics", "mkswap", "off", "on", "ps", "show", "top"]
+)
 def test_every_verb_is_listed_and_has_help(verb: str) -> None:
     assert f"\n  {verb} " in CliRunner().invoke(cli.main, ["--help"]).output
     helped = CliRunner().invoke(cli.main, [verb, "--help"])

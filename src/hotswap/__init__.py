@@ -5,6 +5,7 @@ How the tree is laid out::
     control.py    swapon, swapoff, swaps: areas on and off          space.py    Space: arrays under a resident limit
     snapshot.py   what a space's arrays held at one moment          shared.py   SharedArray: several spaces map one array
     areafile.py   opening and formatting areas, header.py its v1 header     commit.py   what may be promised
+    steering/     looking at and steering other processes                   config.py   settings
     engine/       the swap subsystem, compiled: start at fault.py and swapoff.py
     arch/         the seam it stands on: atomics, locks, userfaultfd, disk          lab/    the same seam, simulated
     cli/ demo/ bench/ check.py      the commands

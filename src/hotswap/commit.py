@@ -55,15 +55,14 @@ def take_back(space: int, pages: int, folio_pages: int) -> None:
 def _room(promised: dict[tuple[int, int], int]) -> int:
     """Pages the areas can hold. Folios of several slots need them in a row, which the ends of an area may not have."""
     largest = max((folio for (_, folio), pages in promised.items() if pages), default=1)
-    areas = [area["usable"] for area in api.swaps_listed()]
-    return sum(max(0, usable - min(_SLACK * (largest - 1), _SLACK * _CLUSTER)) for usable in areas)
+    return sum(max(0, usable - min(_SLACK * (largest - 1), _SLACK * _CLUSTER)) for usable in api.areas_usable())
 
 
 def _wanted(promised: dict[tuple[int, int], int]) -> int:
     """Pages that may have to be out at one time. Folios that are smaller than others may hold twice the clusters they fill
     (engine/cluster.py), which then are no use to the larger ones."""
     out = sum(
-        max(0, sum(pages for (of, _), pages in promised.items() if of == space) - api.space_figures(space)["budget"])
+        max(0, sum(pages for (of, _), pages in promised.items() if of == space) - api.space_budget(space))
         for space in sorted(_spaces)  # of its own: one may go at any allocation made here
     )
     if out == 0:

@@ -21,7 +21,7 @@ from .shown import human
 from .steered import Steered, area_as_json, space_as_json
 
 _LEVELS = " ▁▂▃▄▅▆▇█"
-_CELLS = 64
+_CELLS = 64  # of a map off a terminal
 _BAR = 40
 _KINDS = {"faults_major": "major", "faults_minor": "minor", "faults_zero": "zero", "faults_write": "write"}
 _MOVED = {"pages_in": "in", "pages_out": "out", "pages_clean": "dropped", "readahead_pages": "ahead"}
@@ -52,11 +52,13 @@ def top(pid: int | None, delay: float, once: bool, with_json: bool) -> None:
     """Watch process PID (the only one that runs with hotswap) until Ctrl-C or its end."""
     with steering.connect(steering.only_one() if pid is None else pid) as channel:
         console = Console()
-        before = steering.look(channel, _CELLS)
-        if once or with_json or not console.is_terminal:
+        live_screen = console.is_terminal and not (once or with_json)
+        cells = max(16, console.width - 4) if live_screen else _CELLS
+        before = steering.look(channel, cells)
+        if not live_screen:
             while True:
                 time.sleep(delay)
-                look = steering.look(channel, _CELLS)
+                look = steering.look(channel, cells)
                 sample, before = Sample(look, before), look
                 click.echo(json.dumps(as_json(sample)) if with_json else plain(sample))
                 if once:
@@ -64,7 +66,7 @@ def top(pid: int | None, delay: float, once: bool, with_json: bool) -> None:
         with Live(screen(Sample(before, before)), console=console, screen=True, auto_refresh=False) as live:
             while True:
                 time.sleep(delay)
-                look = steering.look(channel, _CELLS)
+                look = steering.look(channel, cells)
                 live.update(screen(Sample(look, before)), refresh=True)
                 before = look
 

@@ -23,8 +23,9 @@ from cython.cimports.hotswap.engine.swaps import (
     swaps_off,
     swaps_reap,
     swaps_undo,
+    swaps_usable,
 )
-from cython.cimports.libc.stdint import int64_t, uint8_t
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 
 MOVE = arch.MMU_MOVE
 POISON = arch.MMU_POISON
@@ -88,6 +89,14 @@ def swaps_listed() -> list:
 def rows_left() -> bool:
     """Can another area go on?"""
     return any(not area_row_taken(type) for type in range(AREAS))
+
+
+def areas_usable() -> list:
+    """Pages that each area which is on can hold: what swaps_listed() tells, for who asks often."""
+    pages = cython.declare(uint64_t[AREAS])
+    with cython.nogil:
+        count = swaps_usable(pages)
+    return [pages[number] for number in range(count)]
 
 
 def swap_off_start(name: bytes) -> int:
@@ -230,6 +239,11 @@ def space_figures(index: cython.int) -> dict:
     for which, name in enumerate(("resident", "limit", "pinned", "budget", "active", "inactive")):
         figures[name] = mmap.mm_figure(index, COUNTERS + which)
     return figures
+
+
+def space_budget(index: cython.int) -> int:
+    """Pages that it may keep in memory."""
+    return mmap.mm_figure(index, COUNTERS + 3)
 
 
 def staging_pages(limit: cython.ulonglong, order: cython.int) -> int:
