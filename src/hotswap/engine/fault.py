@@ -135,7 +135,8 @@ def serve_once(mm, address, flags):
 
 def serve_view(mm, number, page, write):
     """The same where a shared object is attached: the object's entry says where the folio is, whichever view faulted. It is the
-    object's lock that sleeps, from the look-up to the mapping: whoever else would page the folio in waits for it (R21)."""
+    object's lock that sleeps, from the look-up to the mapping: whoever else would page the folio in waits for it (R21). While the
+    object has no memory for it the fault looks again every tenth of a second: what is freed wakes the object, not its views."""
     vma = cython.address(mm.vmas[number])
     shm = mm_at(vma.shm)
     folio: uint64_t = (page - vma.start) >> vma.order << vma.order
@@ -189,7 +190,7 @@ def fault_folio(mm, page, order, write):
         return write_clean(mm, page, order, state)
     arch.add(cython.address(mm.counter[FAULTS_MINOR]), 1)
     if mm.shared:
-        return state
+        return state  # mapped by who serves the view
     if write:  # dirty, but the protection of its clean days may still be on
         arch.mmu_protect(mm.fd, address_of(mm, page), length, False)
     arch.mmu_wake(mm.fd, address_of(mm, page), length)
@@ -245,8 +246,7 @@ def swap_in(mm, page, order, state, write):
         frame = read_entry(mm, entry, order, page)
         if frame == NO_FRAME:
             uncharge(mm, cython.cast(uint64_t, 1) << order)
-            if not mm.shared:  # else whichever view is touched
-                poison(mm, page, cython.cast(uint64_t, 1) << order)
+            poison(mm, page, cython.cast(uint64_t, 1) << order)
             release_entry(entry, order)
             return pte_make(PTE_POISON, order, 0)
     state = map_folio(mm, page, order, frame, entry, write, hot)
@@ -363,8 +363,11 @@ def mostly_written(mm):
 
 
 def poison(mm, page, pages):
-    """Whoever touches these pages gets a signal: SIGBUS where the kernel marks them, else SIGSEGV."""
+    """Whoever touches these pages gets a signal: SIGBUS where the kernel marks them, else SIGSEGV. Of a shared object nobody touches
+    them but through a view, which is marked when that happens."""
     arch.add(cython.address(mm.counter[POISONED]), pages)
+    if mm.shared:
+        return
     if arch.mmu_poison(mm.fd, address_of(mm, page), pages << 12):
         arch.mmu_forbid(address_of(mm, page), pages << 12)
     arch.mmu_wake(mm.fd, address_of(mm, page), pages << 12)

@@ -5,7 +5,8 @@ a range of it. A folio, the unit that is paged, is described by the entry of its
 bytes are, and a lock in the same word. The lock may be held over the folio's own transfer and nothing else may.
 
 Lock order: ``mmlist.lock``; an mm's ``mmap_lock`` (held for reading over a whole fault, for writing to map and unmap);
-entries (a second one is only ever tried); ``lru_lock`` or an area's locks; ``frame_lock``. An mm that is on the mmlist and
+entries (a second one is only ever tried; those of a shared object after an mmap lock of who attached it); ``lru_lock``, an
+object's ``lock`` (shm.py) or an area's locks; ``frame_lock``. An mm that is on the mmlist and
 not gone can be held, and one that is held does not go.
 """
 
