@@ -657,7 +657,8 @@ def test_looks_and_changes_from_many_sides_do_not_disturb_each_other(job, scratc
     """Callers look all the time while areas go off and on from outside and from inside."""
     one = job("""
         space, pages = make()
-        hotswap.swapon(directory + "/b.swap", size="32M")
+        for name in "bc":  # c stays: what the others hold always has a place
+            hotswap.swapon(f"{directory}/{name}.swap", size="32M")
         crew = Crew()
         tell("works")
         crew.start(toucher(pages, 0, pages.count, np.random.default_rng(5)))
@@ -673,7 +674,7 @@ def test_looks_and_changes_from_many_sides_do_not_disturb_each_other(job, scratc
     def watch():
         while not stop.is_set():
             look = looked(one, 100)
-            assert {area.path.rpartition("/")[2] for area in look.areas} <= {"a.swap", "b.swap"}
+            assert {area.path.rpartition("/")[2] for area in look.areas} <= {"a.swap", "b.swap", "c.swap"}
             counts[0] += 1
 
     def flip():
@@ -698,10 +699,8 @@ def test_looks_and_changes_from_many_sides_do_not_disturb_each_other(job, scratc
     stop.set()
     for thread in threads:
         thread.join()
-    # While the inside has b off there is no place for what a holds: that is said, and not more.
-    assert said == "checked"
-    assert all(isinstance(failure, SteeringError) and failure.exit_code == Exit.NO_ROOM for failure in failures), failures
-    assert counts[0] >= 3, counts
+    assert said == "checked" and failures == []
+    assert min(counts) >= 3, counts
 
 
 # --- what is shown ---------------------------------------------------------------------------------------------------
