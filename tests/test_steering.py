@@ -31,7 +31,7 @@ from hotswap.steering import Exit
 from hotswap.steering import channel as messages
 from hotswap.steering.metrics import text
 
-NOBODY = 65534
+NOBODY, STRANGER = 65534, 65533
 SEED = 20260
 
 START = """
@@ -549,12 +549,12 @@ def test_a_name_that_somebody_else_has_is_no_hindrance_and_deceives_nobody(job, 
     ):
         squatter.bind(f"\0hotswap-{os.geteuid()}-{one.pid}")
         squatter.listen()
-        pretender.bind(f"\0hotswap-{NOBODY}-{one.pid}")  # of a user who is not ours
+        pretender.bind(f"\0hotswap-{STRANGER}-{one.pid}")  # of a user who is not ours
         pretender.listen()
         one.go_on()
         assert one.line() == "holding"
         assert looked(one).pid == one.pid
-        assert messages.call(f"@hotswap-{NOBODY}-{one.pid}", NOBODY) is None
+        assert messages.call(f"@hotswap-{STRANGER}-{one.pid}", STRANGER) is None
         assert one.pid in steering.processes()
 
 
