@@ -37,8 +37,7 @@ class _Object:
             raise UnsupportedError(f"shared memory of {format_size(pages * PAGE)} cannot be had ({os.strerror(-index)}).")
         self.index = index
         try:
-            commit.add_space(index)
-            commit.promise(index, pages, self.folio)
+            commit.promise(index, pages, order)
         except BaseException:
             self.destroy()
             raise
@@ -46,7 +45,7 @@ class _Object:
     def destroy(self) -> None:
         index, self.index = self.index, -1
         if index >= 0 and not control.forked:
-            commit.drop_space(index)
+            api.commit_drop(index)
             api.shared_destroy(index)
 
     def __del__(self) -> None:

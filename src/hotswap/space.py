@@ -36,27 +36,27 @@ def _order(folio: int | str) -> int:
 class _Extent:
     """A range of a space's arena; lives as long as any array on it and gives memory and slots back at its end."""
 
-    __slots__ = ("__array_interface__", "__weakref__", "folio", "pages", "space", "start")
+    __slots__ = ("__array_interface__", "__weakref__", "order", "pages", "space", "start")
 
     def __init__(self, space: "Space", pages: int, order: int, nbytes: int, start: int | None = None):
         """``start``: a range that is there already, as a fork leaves it, for reading."""
         mine = start is None
-        commit.promise(space._index, pages, 1 << order)
+        commit.promise(space._index, pages, order)
         if start is None:
             start = int(api.space_map(space._index, pages, order))
         if start < 0:
-            commit.take_back(space._index, pages, 1 << order)
+            api.commit_take_back(space._index, pages, order)
             raise OutOfSwap(
                 f"an array of {format_size(nbytes)} is refused: the space has no addresses left; free arrays or use another space."
             )
-        self.space, self.start, self.pages, self.folio = space, start, pages, 1 << order
+        self.space, self.start, self.pages, self.order = space, start, pages, order
         address = api.space_base(space._index) + start * PAGE
         self.__array_interface__ = {"data": (address, not mine), "shape": (nbytes,), "typestr": "|u1", "version": 3}
 
     def __del__(self) -> None:
         if hasattr(self, "__array_interface__") and not _forked():
             api.space_unmap(self.space._index, self.start)
-            commit.take_back(self.space._index, self.pages, self.folio)
+            api.commit_take_back(self.space._index, self.pages, self.order)
             self.space._arrays_gone()
 
 
@@ -99,7 +99,6 @@ class Space:
             )
         self._index = index
         self._signal = how == "signal"
-        commit.add_space(index)
         api.steer_open()
 
     def _limit_pages(self, limit: int | str) -> int:
@@ -269,7 +268,7 @@ class Space:
             self._extents -= 1
 
     def _destroy(self, index: int) -> None:
-        commit.drop_space(index)
+        api.commit_drop(index)
         api.space_destroy(index)
 
     def __enter__(self) -> "Space":

@@ -4,7 +4,7 @@ which holds that lock is stuck in. Numbers in, numbers out; sentences are made b
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine import attach, fork, mmap, pin, steer, swap_map, swapoff
+from cython.cimports.hotswap.engine import attach, commit, fork, heap, mmap, pin, steer, swap_map, swapoff
 from cython.cimports.hotswap.engine.area import SWP_EMPTYING, SWP_WRITEOK, Figures, area_row_taken
 from cython.cimports.hotswap.engine.area import area_figures as area_figures_now
 from cython.cimports.hotswap.engine.entry import AREAS
@@ -23,7 +23,6 @@ from cython.cimports.hotswap.engine.swaps import (
     swaps_off,
     swaps_reap,
     swaps_undo,
-    swaps_usable,
 )
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 
@@ -89,14 +88,6 @@ def swaps_listed() -> list:
 def rows_left() -> bool:
     """Can another area go on?"""
     return any(not area_row_taken(type) for type in range(AREAS))
-
-
-def areas_usable() -> list:
-    """Pages that each area which is on can hold: what swaps_listed() tells, for who asks often."""
-    pages = cython.declare(uint64_t[AREAS])
-    with cython.nogil:
-        count = swaps_usable(pages)
-    return [pages[number] for number in range(count)]
 
 
 def swap_off_start(name: bytes) -> int:
@@ -203,6 +194,40 @@ def space_ranges(index: cython.int) -> list:
     return [(mm.vmas[n].start, mm.vmas[n].pages, mm.vmas[n].order) for n in range(mm.vma_count)]
 
 
+def commit_drop(index: cython.int) -> None:
+    commit.commit_drop(index)
+
+
+def commit_promise(index: cython.int, pages: cython.ulonglong, order: cython.int) -> tuple:
+    """Does it fit; pages that might have to be out then; pages that the areas hold."""
+    verdict = cython.declare(commit.Verdict)
+    fits: cython.bint = commit.commit_promise(index, pages, order, cython.address(verdict))
+    return bool(fits), verdict.wanted, verdict.room
+
+
+def commit_take_back(index: cython.int, pages: cython.ulonglong, order: cython.int) -> None:
+    commit.commit_take_back(index, pages, order)
+
+
+def heap_calls() -> dict:
+    """Addresses of what an allocator calls, from any thread and without the interpreter's lock (engine/heap.py)."""
+    return {
+        "map": cython.cast(uint64_t, cython.cast(cython.p_void, heap.heap_map)),
+        "unmap": cython.cast(uint64_t, cython.cast(cython.p_void, heap.heap_unmap)),
+        "room": cython.cast(uint64_t, cython.cast(cython.p_void, heap.heap_room)),
+        "resize": cython.cast(uint64_t, cython.cast(cython.p_void, heap.heap_resize)),
+        "pin": cython.cast(uint64_t, cython.cast(cython.p_void, heap.heap_pin)),
+        "unpin": cython.cast(uint64_t, cython.cast(cython.p_void, heap.heap_unpin)),
+    }
+
+
+def heap_close(index: cython.int) -> int:
+    """Gives the blocks that are kept for reuse back; how many ranges are left in the space."""
+    with cython.nogil:
+        left = heap.heap_close(index)
+    return left
+
+
 def space_limit(index: cython.int, limit: cython.ulonglong) -> int:
     with cython.nogil:
         result = mmap.mm_limit(index, limit)
@@ -239,11 +264,6 @@ def space_figures(index: cython.int) -> dict:
     for which, name in enumerate(("resident", "limit", "pinned", "budget", "active", "inactive")):
         figures[name] = mmap.mm_figure(index, COUNTERS + which)
     return figures
-
-
-def space_budget(index: cython.int) -> int:
-    """Pages that it may keep in memory."""
-    return mmap.mm_figure(index, COUNTERS + 3)
 
 
 def staging_pages(limit: cython.ulonglong, order: cython.int) -> int:

@@ -16,7 +16,6 @@ cdef struct Listed:         # all under swaps.lock; the name stays as it is whil
     int fd
     int how
     int priority
-    uint64_t usable         # slots that can hold data
     int length
     uint8_t name[4096]
 
@@ -32,7 +31,6 @@ cdef void swaps_undo(int type) noexcept nogil
 cdef int swaps_off(const uint8_t *name, int length) noexcept nogil
 cdef void swaps_reap(int type) noexcept nogil
 cdef bint swaps_look(int type, Listed *found, Figures *figures) noexcept nogil
-cdef int swaps_usable(uint64_t *pages) noexcept nogil
 cdef int swaps_choose_guard(int which) noexcept nogil
 cdef void swaps_forked() noexcept nogil
 cdef int find_name(const uint8_t *name, int length) noexcept nogil

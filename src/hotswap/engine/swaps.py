@@ -13,6 +13,7 @@ publish or a retire.
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import area_at, area_figures, area_release_row, area_row_taken
+from cython.cimports.hotswap.engine.commit import commit_area
 from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.guard.contract import choose_guard
 from cython.cimports.hotswap.engine.store.ram import IN_RAM
@@ -52,8 +53,8 @@ def swaps_finish(type):
     """Publishes it, and lists it. The descriptor is the engine's now."""
     usable = area_at(type).usable
     area_publish(type)
+    commit_area(type, usable)
     arch.mutex_lock(cython.address(swaps.lock))
-    listed[type].usable = usable
     listed[type].state = SWAPS_ON
     arch.mutex_unlock(cython.address(swaps.lock))
 
@@ -83,6 +84,7 @@ def swaps_reap(type):
     arch.check(listed[type].state == SWAPS_ON, b"an area that went off was listed")
     fd = listed[type].fd
     listed[type].state = SWAPS_FREE
+    commit_area(type, 0)
     area_release_row(type)
     arch.mutex_unlock(cython.address(swaps.lock))
     if fd >= 0:
@@ -113,18 +115,6 @@ def swaps_look(type, found, figures):
             figures.stored = 0
     arch.mutex_unlock(cython.address(swaps.lock))
     return on
-
-
-def swaps_usable(pages):
-    """How many areas are listed, and of each the slots that can hold data, into ``pages`` (room for 32)."""
-    count: cython.int = 0
-    arch.mutex_lock(cython.address(swaps.lock))
-    for type in range(AREAS):
-        if listed[type].state == SWAPS_ON:
-            pages[count] = listed[type].usable
-            count += 1
-    arch.mutex_unlock(cython.address(swaps.lock))
-    return count
 
 
 def swaps_choose_guard(which):

@@ -1,0 +1,248 @@
+"""Ranges as an allocator wants them: by address and size in bytes, from any thread, without the interpreter's lock.
+
+``heap_map`` promises the memory (engine/commit.py) and makes a range; ``heap_unmap`` gives it back, or keeps it for the next of
+the same size: programs make and drop temporary arrays all the time, and memory that is there already needs no fault. Blocks are
+kept only while the limit has room to spare, so that dead bytes are not written to an area.
+
+Nothing here allocates, and the caller holds no lock of the engine. Lock order: ``heap.lock`` is a leaf, held to look and to note.
+"""
+
+import cython
+from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.commit import Verdict, commit_promise, commit_take_back
+from cython.cimports.hotswap.engine.mm import MM_NIL, MMS, address_of, mm_at
+from cython.cimports.hotswap.engine.mmap import mm_map, mm_unmap, rows
+from cython.cimports.hotswap.engine.mremap import mm_move, mm_range, mm_resize
+from cython.cimports.hotswap.engine.pin import mm_pin, mm_unpin
+from cython.cimports.libc.errno import EFAULT
+from cython.cimports.libc.stdint import int64_t, uint64_t
+
+arch.mutex_init(cython.address(heap.lock))
+
+
+def heap_map(index, bytes, zeroed):
+    """May block. The address of a block of so many bytes, aligned to its folios; 0 when limits and areas could not hold it. All
+    zeros if asked for, else whatever was there."""
+    mm = mm_at(index)
+    pages: uint64_t = (bytes + 4095) >> 12
+    order: cython.int = 0
+    while order < mm.frame_order and pages >> order > 1:
+        order += 1
+    size: uint64_t = cython.cast(uint64_t, 1) << order
+    pages = (pages + size - 1) & ~(size - 1)
+    if not roomy(index):
+        kept_flush(index)
+    elif not zeroed:
+        start = kept_take(index, pages, order)
+        if start >= 0:
+            return address_of(mm, cython.cast(uint64_t, start))
+    address = map_new(index, pages, order)
+    if address == 0 and kept_flush(index):
+        address = map_new(index, pages, order)
+    return address
+
+
+def map_new(index, pages, order):
+    verdict = cython.declare(Verdict)
+    if not commit_promise(index, pages, order, cython.address(verdict)):
+        return 0
+    start = mm_map(index, pages, order)
+    if start < 0:
+        commit_take_back(index, pages, order)
+        return 0
+    return address_of(mm_at(index), cython.cast(uint64_t, start))
+
+
+def heap_unmap(address):
+    """May block. Gives the block back that the address is in."""
+    index = space_of(address)
+    start = cython.declare(uint64_t)
+    order = cython.declare(cython.int)
+    pages = mm_range(index, (address - mm_at(index).arena) >> 12, cython.address(start), cython.address(order))
+    arch.check(pages > 0, b"a block that is freed exists")
+    if not kept_put(index, start, cython.cast(uint64_t, pages), order):
+        give_back(index, start, cython.cast(uint64_t, pages), order)
+
+
+def give_back(index, start, pages, order):
+    mm_unmap(index, start)
+    commit_take_back(index, pages, order)
+
+
+def heap_room(address):
+    """Bytes from the address to the end of its block."""
+    index = space_of(address)
+    start = cython.declare(uint64_t)
+    order = cython.declare(cython.int)
+    pages = mm_range(index, (address - mm_at(index).arena) >> 12, cython.address(start), cython.address(order))
+    arch.check(pages > 0, b"a block that is asked for exists")
+    return address_of(mm_at(index), start + cython.cast(uint64_t, pages)) - address
+
+
+def heap_resize(address, bytes):
+    """May block. Another length for the block that begins at the address: its address now, or 0 and all as before. What is swapped
+    out stays out."""
+    index = space_of(address)
+    mm = mm_at(index)
+    start = cython.declare(uint64_t)
+    order = cython.declare(cython.int)
+    got = mm_range(index, (address - mm.arena) >> 12, cython.address(start), cython.address(order))
+    arch.check(got > 0 and address == address_of(mm, start), b"a block that changes its length begins there")
+    pages = cython.cast(uint64_t, got)
+    size: uint64_t = cython.cast(uint64_t, 1) << order
+    wanted: uint64_t = ((bytes + 4095 >> 12) + size - 1) & ~(size - 1)
+    if wanted <= pages:
+        if wanted < pages and mm_resize(index, start, wanted) > 0:
+            commit_take_back(index, pages - wanted, order)
+        return address
+    verdict = cython.declare(Verdict)
+    fits: cython.bint = commit_promise(index, wanted - pages, order, cython.address(verdict))
+    if not fits and kept_flush(index):
+        fits = commit_promise(index, wanted - pages, order, cython.address(verdict))
+    if not fits:
+        return 0
+    if mm_resize(index, start, wanted) > 0:
+        return address
+    moved = move_block(index, start, pages, wanted, order)
+    if moved == 0:
+        commit_take_back(index, wanted - pages, order)
+    return moved
+
+
+def move_block(index, start, pages, wanted, order):
+    """May block. To a place that is long enough. What is more than before was promised by the caller."""
+    mm = mm_at(index)
+    to = mm_map(index, wanted, order)
+    if to < 0:
+        return 0
+    address: uint64_t = address_of(mm, cython.cast(uint64_t, to))
+    if mm_move(
+        index, start, cython.cast(uint64_t, to), pages
+    ):  # something is pinned: by way of memory then, both there for a while
+        verdict = cython.declare(Verdict)
+        if not commit_promise(index, pages, order, cython.address(verdict)):
+            mm_unmap(index, cython.cast(uint64_t, to))
+            return 0
+        arch.copy(address, address_of(mm, start), pages << 12)
+        commit_take_back(index, pages, order)
+    mm_unmap(index, start)
+    return address
+
+
+def heap_pin(address, bytes):
+    """May block. Keeps what the kernel is to read or write in memory; as mm_pin()."""
+    index = space_of(address)
+    if index == MM_NIL:
+        return -EFAULT
+    first: uint64_t = (address - mm_at(index).arena) >> 12
+    return mm_pin(index, first, ((address + bytes - 1 - mm_at(index).arena) >> 12) + 1 - first)
+
+
+def heap_unpin(address, bytes):
+    index = space_of(address)
+    first: uint64_t = (address - mm_at(index).arena) >> 12
+    mm_unpin(index, first, ((address + bytes - 1 - mm_at(index).arena) >> 12) + 1 - first)
+
+
+def heap_close(index):
+    """May block. Keeps no blocks of this space any more; how many ranges it has left."""
+    kept_flush(index)
+    mm = mm_at(index)
+    arch.read_lock(cython.address(mm.mmap_lock))
+    left: cython.int = mm.vma_count
+    arch.read_unlock(cython.address(mm.mmap_lock))
+    return left
+
+
+def space_of(address):
+    """The number of the space whose arena the address is in, or -1. One that has blocks stays."""
+    for index in range(MMS):
+        if arch.load_acquire(cython.address(rows[index])):
+            mm = mm_at(index)
+            if address - mm.arena < mm.arena_pages << 12:
+                return index
+    return MM_NIL
+
+
+def roomy(index):
+    """Does the limit have room to spare?"""
+    mm = mm_at(index)
+    budget = arch.load(cython.address(mm.budget))
+    return arch.load(cython.address(mm.resident)) + (budget >> ROOMY_SHIFT) < budget
+
+
+def kept_take(index, pages, order):
+    """The first page of a block of just that size that was kept, the latest first; -1: none was."""
+    start: int64_t = -1
+    arch.mutex_lock(cython.address(heap.lock))
+    place: cython.int = heap.count - 1
+    while place >= 0 and start < 0:
+        kept = cython.address(heap.kept[place])
+        if kept.pages == pages and kept.index == index and kept.order == order:
+            start = cython.cast(int64_t, kept.start)
+            kept_remove(place)
+        place -= 1
+    arch.mutex_unlock(cython.address(heap.lock))
+    return start
+
+
+def kept_remove(place):
+    """Caller: the lock."""
+    heap.pages -= heap.kept[place].pages
+    heap.count -= 1
+    for number in range(place, heap.count):
+        heap.kept[number].index = heap.kept[number + 1].index
+        heap.kept[number].order = heap.kept[number + 1].order
+        heap.kept[number].start = heap.kept[number + 1].start
+        heap.kept[number].pages = heap.kept[number + 1].pages
+
+
+def kept_put(index, start, pages, order):
+    """May block. Keeps a block, and lets older ones go for it; False when it is too large or there is no room to spare."""
+    most: uint64_t = arch.load(cython.address(mm_at(index).budget)) >> KEPT_SHIFT
+    if pages > KEPT_BLOCK or pages > most or not roomy(index):
+        return False
+    while True:
+        arch.mutex_lock(cython.address(heap.lock))
+        if heap.count < KEPT and heap.pages + pages <= most:
+            kept = cython.address(heap.kept[heap.count])
+            kept.index = index
+            kept.start = start
+            kept.pages = pages
+            kept.order = order
+            heap.count += 1
+            heap.pages += pages
+            arch.mutex_unlock(cython.address(heap.lock))
+            return True
+        drop_oldest()
+
+
+def drop_oldest():
+    """May block. Gives the block back that was kept longest. Caller: the lock, which it lets go of."""
+    index: cython.int = heap.kept[0].index
+    start: uint64_t = heap.kept[0].start
+    pages: uint64_t = heap.kept[0].pages
+    order: cython.int = heap.kept[0].order
+    kept_remove(0)
+    arch.mutex_unlock(cython.address(heap.lock))
+    give_back(index, start, pages, order)
+
+
+def kept_flush(index):
+    """May block. Gives all that was kept of a space back; how many blocks."""
+    flushed: cython.int = 0
+    while True:
+        arch.mutex_lock(cython.address(heap.lock))
+        place: cython.int = 0
+        while place < heap.count and heap.kept[place].index != index:
+            place += 1
+        if place == heap.count:
+            arch.mutex_unlock(cython.address(heap.lock))
+            return flushed
+        start: uint64_t = heap.kept[place].start
+        pages: uint64_t = heap.kept[place].pages
+        order: cython.int = heap.kept[place].order
+        kept_remove(place)
+        arch.mutex_unlock(cython.address(heap.lock))
+        give_back(index, start, pages, order)
+        flushed += 1
