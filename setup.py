@@ -11,7 +11,9 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 DEBUG = os.environ.get("HOTSWAP_DEBUG") == "1"
-SOURCES = [p for p in sorted(Path("src/hotswap/engine").rglob("*.py")) if p.name != "__init__.py"]
+ENGINE = [p for p in sorted(Path("src/hotswap/engine").rglob("*.py")) if p.name != "__init__.py"]
+SOURCES = [*ENGINE, Path("src/hotswap/npalloc.py")]
+PRELOAD = sorted(Path("src/hotswap/run/preload").glob("*.c"))  # a plain shared library, which LD_PRELOAD names
 FLAGS = ["-O0", "-g3"] if DEBUG else ["-O2", "-g1"]
 # What is rare in a guard stays out of its short functions, which then save no registers on its behalf.
 APART = ["-fno-inline-small-functions", "-fno-inline-functions-called-once"]
@@ -25,38 +27,48 @@ BLOSC = Path(_blosc.origin).parent / "lib" / "libblosc2.a"
 PACKS = "ram.py"
 WARNINGS = ["-Wno-unused-function", "-Wno-format-security", "-Wno-maybe-uninitialized"]  # what generated code sets off
 
+preload = Extension(
+    "hotswap.run._preload",
+    [str(source) for source in PRELOAD],
+    depends=["src/hotswap/run/preload/preload.h"],
+    extra_compile_args=[*FLAGS, "-std=gnu11", "-fvisibility=hidden", "-fno-builtin", "-Wall", "-Wextra"],
+)
+
 setup(
-    ext_modules=cythonize(
-        [
-            Extension(
-                ".".join(source.with_suffix("").parts[1:]),
-                [str(source)],
-                include_dirs=["src/hotswap/arch"],
-                extra_compile_args=[
-                    *FLAGS,
-                    *(APART if source.parent.name == "guard" else []),
-                    "-std=gnu11",
-                    "-pthread",
-                    "-fno-strict-aliasing",
-                    *WARNINGS,
-                ],
-                define_macros=[("HOTSWAP_DEBUG", "1")] if DEBUG else [],
-                extra_objects=[str(BLOSC)] if source.name == PACKS else [],
-                extra_link_args=["-Wl,--exclude-libs,ALL"] if source.name == PACKS else [],
-            )
-            for source in SOURCES
-        ],
-        include_path=["src"],
-        build_dir="build/cython",
-        nthreads=2,
-        compiler_directives={
-            "language_level": 3,
-            "boundscheck": False,
-            "wraparound": False,
-            "cdivision": True,
-            "initializedcheck": False,
-            "infer_types": True,
-            "legacy_implicit_noexcept": False,
-        },
-    ),
+    ext_modules=[
+        preload,
+        *cythonize(
+            [
+                Extension(
+                    ".".join(source.with_suffix("").parts[1:]),
+                    [str(source)],
+                    include_dirs=["src/hotswap/arch", "src/hotswap"],
+                    extra_compile_args=[
+                        *FLAGS,
+                        *(APART if source.parent.name == "guard" else []),
+                        "-std=gnu11",
+                        "-pthread",
+                        "-fno-strict-aliasing",
+                        *WARNINGS,
+                    ],
+                    define_macros=[("HOTSWAP_DEBUG", "1")] if DEBUG else [],
+                    extra_objects=[str(BLOSC)] if source.name == PACKS else [],
+                    extra_link_args=["-Wl,--exclude-libs,ALL"] if source.name == PACKS else [],
+                )
+                for source in SOURCES
+            ],
+            include_path=["src"],
+            build_dir="build/cython",
+            nthreads=2,
+            compiler_directives={
+                "language_level": 3,
+                "boundscheck": False,
+                "wraparound": False,
+                "cdivision": True,
+                "initializedcheck": False,
+                "infer_types": True,
+                "legacy_implicit_noexcept": False,
+            },
+        ),
+    ],
 )

@@ -3,7 +3,10 @@
 How the tree is laid out::
 
     control.py    swapon, swapoff, swaps: areas on and off          space.py    Space: arrays under a resident limit
-    snapshot.py   what a space's arrays held at one moment          shared.py   SharedArray: several spaces map one array
+    arena.py      what a Space is without NumPy                     snapshot.py what a space's arrays held at one moment
+    shared.py     SharedArray: several spaces map one array
+    npmemory.py   arrays: NumPy's own arrays in a block, npalloc.py its memory handler     auto.py notebook.py  in one line
+    run/          hotswap run: a program that knows nothing of hotswap; run/preload/ its malloc
     areafile.py   opening and formatting areas, header.py its v1 header     commit.py   what may be promised
     steering/     looking at and steering other processes                   config.py   settings
     engine/       the swap subsystem, compiled: start at fault.py and swapoff.py
@@ -11,11 +14,16 @@ How the tree is laid out::
     cli/ demo/ bench/ check.py      the commands
 """
 
+from typing import TYPE_CHECKING, Any
+
 from .control import Swap, Swapoff, SwapoffProgress, configure, swapoff, swapon, swaps
 from .errors import AreaError, DtypeError, HotswapError, OutOfSwap, SizeError, SpaceError, UnsupportedError
-from .shared import SharedArray
-from .snapshot import Snapshot
-from .space import Space
+
+if TYPE_CHECKING:
+    from .npmemory import arrays
+    from .shared import SharedArray
+    from .snapshot import Snapshot
+    from .space import Space
 
 __version__ = "0.1.0"
 
@@ -33,8 +41,32 @@ __all__ = [
     "Swapoff",
     "SwapoffProgress",
     "UnsupportedError",
+    "arrays",
     "configure",
     "swapoff",
     "swapon",
     "swaps",
 ]
+
+_NUMPY = {
+    "SharedArray": "shared",
+    "Snapshot": "snapshot",
+    "Space": "space",
+    "arrays": "npmemory",
+}  # loaded when asked for: NumPy takes its time
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NUMPY:
+        from importlib import import_module
+
+        globals()[name] = found = getattr(import_module(f".{_NUMPY[name]}", __name__), name)
+        return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext hotswap``."""
+    from .notebook import load
+
+    load(shell)

@@ -20,6 +20,7 @@ stays open, no new file stays behind, and an old area stays as usable as it was.
 import ctypes
 import errno
 import fcntl
+import itertools
 import mmap
 import os
 import shlex
@@ -45,6 +46,7 @@ _STRETCH = 1 << 30  # bytes allocated at once, so that Ctrl-C and progress come 
 _PATIENCE = 1.0  # seconds to wait for the lock of a file that we made ourselves
 _FIEMAP = 0xC020660B  # FS_IOC_FIEMAP, <linux/fs.h>; the same number on every architecture
 _MKSWAP = "'hotswap mkswap'"
+_NUMBERS = itertools.count()  # of private areas
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _FALLOCATE = _LIBC.fallocate64 if hasattr(_LIBC, "fallocate64") else _LIBC.fallocate  # glibc; musl has 64 bits in one
 _FALLOCATE.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
@@ -172,6 +174,18 @@ def format_area(
             _format(name, fd, made, progress)
         os.close(fd)
     return made
+
+
+def private_area(directory: Path, size: int | str) -> AreaFile:
+    """A new area of ``size`` bytes in ``directory`` that has no name, so that nobody else opens it and nothing stays behind."""
+    name = absolute(os.path.join(directory, f"hotswap-{os.getpid()}-{next(_NUMBERS)}"))
+    wanted = _whole_pages(name, parse_size(size))
+    with _sentences(name):
+        fd = _create(name)
+        with _undo(name, fd, created=True):
+            os.unlink(name)
+            _format(name, fd, headers.Header(wanted // PAGE - 1, uuids.uuid4().bytes), None)
+            return _adopt(name, fd, wanted)
 
 
 # --- opening ---------------------------------------------------------------------------------------------------------

@@ -132,13 +132,35 @@ def swapon(
         raise AreaError(f"{name}: priority {priority!r} is not a whole number from -1 to 32767; choose one that is.")
     if not api.rows_left():
         raise AreaError(f"{name} is refused: {api.MAX_AREAS} areas are on already; switch one off first.", errno.EPERM)
-    api.steer_open()
     with areafile.made_or_kept(name, size, progress) as file:
-        fd, file.fd = file.fd, -1  # the engine's, which closes it when the area is off
+        return _switch_on(file, priority)
+
+
+def swapon_private(directory: str | os.PathLike[str], size: int | str, priority: int = 0) -> Swap:
+    """Switches a new area on that has no name any more when this returns: it goes with the process, however that ends. ``path`` of
+    the result is the name it had, which ``swapoff`` and ``swaps`` know it by. Raises as ``swapon`` does."""
+    if forked:
+        raise UnsupportedError(FORKED)
+    _refuse_unknown_guard()
+    file = areafile.private_area(directory, size)
+    try:
+        return _switch_on(file, priority)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _switch_on(file: areafile.AreaFile, priority: int) -> Swap:
+    """Hands an open file over to the engine: all of it or nothing."""
+    api.steer_open()
+    fd, file.fd = file.fd, -1  # the engine's, which closes it when the area is off
+    try:
         type_ = api.swap_on(fd, file.pages + 1, priority, how(file), list(file.badpages), os.fsencode(file.path))
         if type_ < 0:
-            file.fd = fd
             raise refused(file.path, -type_)
+    except BaseException:
+        file.fd = fd
+        raise
     return next(as_swap(area) for area in api.swaps_listed() if area["type"] == type_)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from . import commit, control
+from .arena import order_of
 from .counts import stats_of
 from .engine import api
 from .errors import DtypeError, OutOfSwap, SizeError, SpaceError, UnsupportedError
@@ -108,8 +109,6 @@ class SharedArray:
         limit: int | str | None = None,
         folio: int | str | None = None,
     ):
-        from .space import _order
-
         index = space._open()
         self._dtype = np.dtype(dtype)
         if self._dtype.hasobject:
@@ -126,7 +125,7 @@ class SharedArray:
         if self._nbytes == 0:
             raise SizeError(f"a shared array of shape {self._shape} holds nothing; give it at least one element.")
         pages = -(-self._nbytes // PAGE)
-        fold = min(space._order if folio is None else _order(folio), (pages - 1).bit_length())
+        fold = min(space._order if folio is None else order_of(folio), (pages - 1).bit_length())
         wanted = parse_size(limit_for(space, limit), "limit") // PAGE
         least = int(api.least_limit(fold))
         if limit is not None and wanted < least:

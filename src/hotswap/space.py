@@ -3,34 +3,18 @@
 import contextlib
 import errno
 import os
-import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import commit, control, machine
-from .counts import stats_of
+from . import commit, control
+from .arena import Arena, order_of
 from .engine import api
-from .errors import DtypeError, OutOfSwap, SizeError, SpaceError, UnsupportedError
-from .sizes import PAGE, format_size, parse_size
+from .errors import DtypeError, OutOfSwap, SizeError, SpaceError
+from .sizes import PAGE, format_size
 from .snapshot import Snapshot, limit_for
-
-FOLIO_ORDERS = range(10)  # 4 KiB to 2 MiB
-
-
-def _forked() -> bool:
-    """Arenas are not inherited: in a child of fork there is nothing to give back."""
-    return control.forked
-
-
-def _order(folio: int | str) -> int:
-    size = parse_size(folio, "folio")
-    order = (size // PAGE).bit_length() - 1
-    if order not in FOLIO_ORDERS or PAGE << order != size:
-        raise SizeError(f"folio {folio!r} is not a power of two from 4K to 2M; choose one that is.")
-    return order
 
 
 class _Extent:
@@ -54,13 +38,13 @@ class _Extent:
         self.__array_interface__ = {"data": (address, not mine), "shape": (nbytes,), "typestr": "|u1", "version": 3}
 
     def __del__(self) -> None:
-        if hasattr(self, "__array_interface__") and not _forked():
+        if hasattr(self, "__array_interface__") and not control.forked:  # arenas are not inherited
             api.space_unmap(self.space._index, self.start)
             api.commit_take_back(self.space._index, self.pages, self.order)
             self.space._arrays_gone()
 
 
-class Space:
+class Space(Arena):
     """An address space with a hard limit on resident memory.
 
     ``limit``: bytes, or text such as ``"512M"`` or ``"25%"`` (of the memory that the process may have); staging frames are in it. ``folio``: the unit that is paged, a power of two from
@@ -74,42 +58,6 @@ class Space:
     blocks SIGBUS and that nobody takes that signal later (``faulthandler.enable()`` comes before the space), and system calls
     on what is swapped out then fail with EFAULT, also for root. None takes ``HOTSWAP_FAULTS``, else ``"thread"``.
     """
-
-    def __init__(self, limit: int | str, folio: int | str = "64K", *, faults: Literal["thread", "signal"] | None = None):
-        self._index = -1
-        if _forked():
-            raise UnsupportedError(control.FORKED)
-        self._order = _order(folio)
-        self._lock = threading.RLock()  # an array may die at any allocation made under it
-        self._extents = 0
-        pages = self._limit_pages(limit)
-        control.require_userfaultfd()
-        refuse = api.MOVE | api.SHARED_WRITE_PROTECT if os.environ.get("HOTSWAP_MMU") == "copy" else 0
-        how = os.environ.get("HOTSWAP_FAULTS", "thread") if faults is None else faults
-        if how not in ("thread", "signal"):
-            raise SpaceError(f"faults {how!r} is neither 'thread' nor 'signal'; choose one of them.")
-        index = api.space_create(pages, self._order, refuse, how == "signal")
-        if index == -errno.EMFILE:
-            raise SpaceError("a space is refused: 64 exist in this process; close one first.")
-        if index == -errno.ENOSYS and how == "signal":
-            raise UnsupportedError("faults 'signal' is refused: it needs Linux on x86-64; use 'thread'.")
-        if index < 0:
-            raise UnsupportedError(
-                f"a space cannot be made ({os.strerror(-index)}); 'hotswap check' says what this machine lacks."
-            )
-        self._index = index
-        self._signal = how == "signal"
-        api.steer_open()
-
-    def _limit_pages(self, limit: int | str) -> int:
-        pages = parse_size(limit, "limit", whole=machine.memory) // PAGE
-        least = api.least_limit(self._order)
-        if pages < least:
-            raise SizeError(
-                f"limit {limit!r} is below what faults need with folios of {format_size(PAGE << self._order)}; "
-                f"give at least {format_size(least * PAGE)}, or smaller folios."
-            )
-        return pages
 
     def empty(
         self,
@@ -132,7 +80,7 @@ class Space:
             nbytes *= int(n)
         if nbytes == 0:
             return np.empty(dims, kind, order)
-        wanted = self._order if folio is None else _order(folio)
+        wanted = self._order if folio is None else order_of(folio)
         if wanted > self._order:
             raise SizeError(f"folio {folio!r} is larger than the space's; make a Space(folio={folio!r}).")
         pages = -(-nbytes // PAGE)
@@ -219,72 +167,3 @@ class Space:
         self._open()
         how: Literal["thread", "signal"] = "signal" if self._signal else "thread"
         return Snapshot(self, Space(limit_for(self, limit), PAGE << self._order, faults=how))
-
-    @property
-    def limit(self) -> int:
-        """Bytes that may be resident; set it at any time. Lowering waits until enough has left."""
-        return int(api.space_figures(self._open())["limit"]) * PAGE
-
-    @limit.setter
-    def limit(self, limit: int | str) -> None:
-        pages = self._limit_pages(limit)
-        result = api.space_limit(self._open(), pages)
-        if result == -errno.EINVAL:
-            raise SizeError(
-                f"limit {limit!r} is below what pinned arrays, staging frames and faults need now; unpin some or give more."
-            )
-        if result:
-            raise OutOfSwap(
-                f"limit {limit!r} cannot be reached: the areas have no room for what would have to leave; add one. The limit is as before."
-            )
-
-    def _open(self) -> int:
-        """The engine's number of this space; ``SpaceError`` when it is closed."""
-        if self._index < 0:
-            raise SpaceError("the space is closed; make a new one.")
-        return self._index
-
-    def stats(self) -> dict[str, int]:
-        """Figures since the space was made: faults by kind, bytes in and out, readahead, refaults, bytes resident now; in bytes,
-        nanoseconds (``wait_ns``) or times."""
-        return stats_of(api.space_figures(self._open()))
-
-    def close(self) -> None:
-        """Gives everything back. Raises ``SpaceError`` while arrays of it live."""
-        with self._lock:
-            if self._index < 0:
-                return
-            if self._extents:
-                raise SpaceError(f"the space has {self._extents} arrays that are still in use; drop them first.")
-            index, self._index = self._index, -1
-        self._destroy(index)
-
-    def _array_comes(self) -> None:
-        with self._lock:
-            self._extents += 1
-
-    def _arrays_gone(self) -> None:
-        with self._lock:
-            self._extents -= 1
-
-    def _destroy(self, index: int) -> None:
-        api.commit_drop(index)
-        api.space_destroy(index)
-
-    def __enter__(self) -> "Space":
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        # Arrays hold their space through their extents, so none is left here.
-        index = getattr(self, "_index", -1)
-        if index >= 0 and not _forked():
-            self._destroy(index)
-
-    def __repr__(self) -> str:
-        if self._index < 0:
-            return "<Space, closed>"
-        figures = self.stats()
-        return f"<Space: {format_size(figures['resident_bytes'])} of {format_size(figures['limit_bytes'])} resident, {self._extents} arrays>"

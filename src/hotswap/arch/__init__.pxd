@@ -135,3 +135,9 @@ cdef extern from "channel.h" nogil:
     void channel_close "arch_channel_close"(int fd)
     int process "arch_process"()
     uint64_t number "arch_number"(const void *place)
+
+cdef extern from "child.h" nogil:
+    ctypedef void (*child_call "arch_child_call")() noexcept nogil
+    ctypedef int (*touch_call "arch_touch_call")(uint64_t address) noexcept nogil
+    int child_setup "arch_child_setup"(child_call begins)
+    void child_tell "arch_child_tell"(touch_call ours)

@@ -23,6 +23,7 @@ _VERBS = {  # where each is; its function is named like it
     "off": "hotswap.cli.off",
     "on": "hotswap.cli.on",
     "ps": "hotswap.cli.ps",
+    "run": "hotswap.cli.run",
     "show": "hotswap.cli.show",
     "top": "hotswap.cli.top",
 }

@@ -251,6 +251,12 @@ def forked() -> None:
     swaps_forked()
 
 
+def space_range(index: cython.int) -> tuple:
+    """Address and bytes of its arena."""
+    mm = mm_at(index)
+    return mm.arena, mm.arena_pages << 12
+
+
 def space_base(index: cython.int) -> int:
     return mmap.mm_base(index)
 

@@ -9,6 +9,7 @@ Nothing here allocates, and the caller holds no lock of the engine. Lock order: 
 
 import cython
 from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.child import child_is
 from cython.cimports.hotswap.engine.commit import Verdict, commit_promise, commit_take_back
 from cython.cimports.hotswap.engine.mm import MM_NIL, MMS, address_of, mm_at
 from cython.cimports.hotswap.engine.mmap import mm_map, mm_unmap, rows
@@ -23,6 +24,8 @@ arch.mutex_init(cython.address(heap.lock))
 def heap_map(index, bytes, zeroed):
     """May block. The address of a block of so many bytes, aligned to its folios; 0 when limits and areas could not hold it. All
     zeros if asked for, else whatever was there."""
+    if child_is():
+        return 0
     mm = mm_at(index)
     pages: uint64_t = (bytes + 4095) >> 12
     order: cython.int = 0
@@ -54,7 +57,9 @@ def map_new(index, pages, order):
 
 
 def heap_unmap(address):
-    """May block. Gives the block back that the address is in."""
+    """May block. Gives the block back that the address is in. In a child of fork there is nothing to give back."""
+    if child_is():
+        return
     index = space_of(address)
     start = cython.declare(uint64_t)
     order = cython.declare(cython.int)

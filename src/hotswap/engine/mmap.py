@@ -10,6 +10,7 @@ Limits and sizes are in pages of 4096 bytes; errors are negative errnos. Nothing
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_sweep, frames_setup
+from cython.cimports.hotswap.engine.child import child_watch
 from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.fault import fault_main, release_entry
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
@@ -165,6 +166,8 @@ def set_up(mm, refuse, signal):
         failed = arch.mmu_register(mm.fd, mm.arena, mm.arena_pages << 12, True)
     if not failed:
         failed = arch.mmu_register(mm.fd, mm.staging, cython.cast(uint64_t, mm.frame_count) << (12 + mm.frame_order), False)
+    if not failed:
+        failed = child_watch()
     if not failed and signal:
         failed = sigbus_add(mm)
     return failed if failed else start_threads(mm, 0 if signal else HANDLERS)
@@ -226,6 +229,7 @@ def tear_down(mm):
     arch.table_free(mm.ptes, False)
     arch.table_free(mm.vmas, False)
     arch.table_free(mm.frames, False)
+    mm.arena = 0
     mm.ptes = cython.NULL
     mm.vmas = cython.NULL
     mm.frames = cython.NULL

@@ -171,6 +171,12 @@ class Mmu:
     def mmu_handshake(self, fd, refuse, signal):
         return self.injected("mmu_handshake") or (self.features & ~refuse) | (self.MMU_SIGBUS if signal else 0)
 
+    def child_setup(self, begins):
+        return 0  # nobody forks the lab
+
+    def child_tell(self, ours):
+        pass
+
     def signal_known(self):
         return True
 

@@ -1,0 +1,34 @@
+"""``hotswap run``: starts a program with swap of its own, and becomes it.
+
+Exit codes: the program's own, or one that says why it was not started (hotswap.run.exits).
+"""
+
+import sys
+
+import click
+
+from ..errors import HotswapError
+from ..run import exits, launch, plan
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--limit", metavar="SIZE", help="What of its large allocations may be in memory.  [default: half of the memory]")
+@click.option(
+    "--swap",
+    multiple=True,
+    metavar="FILE[:SIZE][,pri=N]",
+    help="An area; may be repeated.  [default: a private temporary file on the largest local disk]",
+)
+@click.option("--min-size", metavar="SIZE", help=f"The smallest allocation that is swappable.  [default: {plan.MIN_SIZE}]")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def run(limit: str | None, swap: tuple[str, ...], min_size: str | None, command: tuple[str, ...]) -> None:
+    """Run a Python program whose large allocations are swappable: hotswap run --limit 512M -- python job.py
+
+    Scripts, -m modules, console scripts and notebook kernels; signals, arguments and exit status are its own.
+    """
+    try:
+        with exits.code(exits.NO_AREA):
+            launch.launch(plan.make(limit, swap, min_size), command)
+    except HotswapError as error:
+        click.echo(f"hotswap: {error}", err=True)
+        sys.exit(getattr(error, "exit_code", 1))
