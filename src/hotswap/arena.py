@@ -50,7 +50,7 @@ class Arena:
         self._extents = 0
         pages = limit_pages(limit, self._order)
         control.require_userfaultfd()
-        refuse = api.MOVE | api.SHARED_WRITE_PROTECT if os.environ.get("HOTSWAP_MMU") == "copy" else 0
+        refuse = api.MOVE | api.SHARED_WRITE_PROTECT if "copy" in os.environ.get("HOTSWAP_MMU", "") else 0
         how = os.environ.get("HOTSWAP_FAULTS", "thread") if faults is None else faults
         if how not in ("thread", "signal"):
             raise SpaceError(f"faults {how!r} is neither 'thread' nor 'signal'; choose one of them.")

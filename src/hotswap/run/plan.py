@@ -15,6 +15,7 @@ from ..sizes import format_size, parse_size
 MIN_SIZE = "256K"
 _LEAST = 16 << 10  # bytes: below that, ranges of their own cost more than they give
 _SHARE = 8  # a private area is that many times the limit...
+_GENEROUS = 4 << 30  # ... or that many bytes...
 _PART = 2  # ... and at most that part of what the disk has left
 _NOT_LOCAL = {
     "9p",
@@ -101,20 +102,24 @@ def memory() -> int:
 
 
 def private_place(limit: int) -> tuple[Path, int]:
-    """Where a private area goes, and its bytes: the local disk with the most room, eight times the limit, at most half of what is
-    left there. Raises ``AreaError`` when there is none."""
+    """Where a private area goes, and its bytes: the local disk with the most room; eight times the limit or 4 GiB, at most half of
+    what is left there. Raises ``AreaError`` when there is none."""
     best: tuple[int, Path] | None = None
+    seen: set[int] = set()  # disks: of two places on one, the first
     for place in _places():
         kind = machine.file_system(place)
         if kind in _NO_DISK or kind in _NOT_LOCAL or not os.access(place, os.W_OK | os.X_OK):
             continue
+        if place.stat().st_dev in seen:
+            continue
+        seen.add(place.stat().st_dev)
         found = os.statvfs(place)
         room = found.f_bavail * found.f_frsize
         if best is None or room > best[0]:
             best = room, place
     if best is None or best[0] // _PART < 1 << 20:
         raise AreaError("no local disk with room was found for a private area; name a place with --swap FILE:SIZE.")
-    return best[1], min(_SHARE * limit, best[0] // _PART)
+    return best[1], min(max(_SHARE * limit, _GENEROUS), best[0] // _PART)
 
 
 def _places() -> list[Path]:
