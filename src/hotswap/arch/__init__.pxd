@@ -140,4 +140,5 @@ cdef extern from "child.h" nogil:
     ctypedef void (*child_call "arch_child_call")() noexcept nogil
     ctypedef int (*touch_call "arch_touch_call")(uint64_t address) noexcept nogil
     int child_setup "arch_child_setup"(child_call begins)
+    void child_bar "arch_child_bar"(uint64_t address, uint64_t bytes)
     void child_tell "arch_child_tell"(touch_call ours)

@@ -6,7 +6,12 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include "sync.h"
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
 
 typedef void (*arch_child_call)(void);
 typedef int (*arch_touch_call)(uint64_t address);
@@ -30,6 +35,11 @@ static void arch_child_handler(int number, siginfo_t *info, void *context)
         if (info->si_code <= 0)
             raise(number);
     }
+}
+/* In the child: nothing else may come to lie where the parent's memory is, or it would be taken for that. */
+static inline void arch_child_bar(uint64_t address, uint64_t bytes)
+{
+    mmap((void *)(uintptr_t)address, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 }
 /* In the child: from now on touches of what is ours are told. */
 static inline void arch_child_tell(arch_touch_call ours)

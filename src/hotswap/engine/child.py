@@ -22,6 +22,9 @@ def child_is():
 
 def child_begins():
     arch.store(cython.address(forked.child), 1)
+    for index in range(MMS):
+        if mm_at(index).arena:
+            arch.child_bar(mm_at(index).arena, mm_at(index).arena_pages << 12)
     arch.child_tell(child_touches)
 
 

@@ -174,6 +174,9 @@ class Mmu:
     def child_setup(self, begins):
         return 0  # nobody forks the lab
 
+    def child_bar(self, address, bytes):
+        pass
+
     def child_tell(self, ours):
         pass
 

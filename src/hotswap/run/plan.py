@@ -90,7 +90,7 @@ def area(text: str) -> Area:
             path, size = before, last
         elif not last:
             raise AreaError(f"{text!r} ends where a size should be; write FILE[:SIZE][,pri=N].")
-    if not path:
+    if not path or path.startswith(":"):
         raise AreaError(f"{text!r} names no file; write FILE[:SIZE][,pri=N].")
     return Area(path, size, priority)
 
