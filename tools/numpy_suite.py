@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 PARTS = ("linalg", "ma", "lib", "random", "_core")
 OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
@@ -42,7 +43,7 @@ def main() -> int:
     return 0 if same else 1
 
 
-def run(part, scratch, options, timeout, under):
+def run(part: str, scratch: Path, options: list[str], timeout: float, under: bool) -> dict[str, Any]:
     """What one run counted."""
     result = scratch / "result.json"
     result.unlink(missing_ok=True)
@@ -59,10 +60,11 @@ def run(part, scratch, options, timeout, under):
         done = subprocess.run(words, env=environment, cwd=scratch, stdout=out, stderr=out, timeout=timeout, check=False)
     if not result.exists():
         sys.exit(f"{log.read_text()[-5000:]}\nthe run of numpy.{part} ended without a result (status {done.returncode})")
-    return json.loads(result.read_text())
+    counts: dict[str, Any] = json.loads(result.read_text())
+    return counts
 
 
-def tell(counts):
+def tell(counts: dict[str, Any]) -> str:
     """In one line."""
     words = [f"{counts[name]} {name}" for name in OUTCOMES if counts[name]]
     if counts["flips"] or counts["pages_out"]:
@@ -76,11 +78,12 @@ def tell(counts):
 class Flipper(threading.Thread):
     """Switches an area off and on until told to stop."""
 
-    def __init__(self, path):
+    def __init__(self, path: str):
         super().__init__(daemon=True)
-        self.path, self.flips, self.done, self.error = path, 0, threading.Event(), None
+        self.path, self.flips, self.done = path, 0, threading.Event()
+        self.error: Exception | None = None
 
-    def run(self):
+    def run(self) -> None:
         import hotswap
 
         while not self.done.is_set():
@@ -93,10 +96,11 @@ class Flipper(threading.Thread):
                 return
 
 
-_flipper, _began = None, time.monotonic()
+_flipper: Flipper | None = None
+_began = time.monotonic()
 
 
-def pytest_sessionstart(session):
+def pytest_sessionstart(session: object) -> None:
     global _flipper
     inside = sys.modules.get("hotswap.run.inside")
     if inside is not None and inside.heap is not None:
@@ -106,13 +110,14 @@ def pytest_sessionstart(session):
         _flipper.start()
 
 
-def pytest_terminal_summary(terminalreporter):
-    counts = {name: len(terminalreporter.stats.get(name, [])) for name in OUTCOMES}
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    counts: dict[str, Any] = {name: len(terminalreporter.stats.get(name, [])) for name in OUTCOMES}
     counts |= {"bad": [report.nodeid for name in ("failed", "error") for report in terminalreporter.stats.get(name, [])]}
     counts |= {"flips": 0, "pages_out": 0, "pages_in": 0, "seconds": time.monotonic() - _began}
     if _flipper is not None:
         from hotswap.run import inside
 
+        assert inside.heap is not None
         _flipper.done.set()
         _flipper.join()
         if _flipper.error is not None:

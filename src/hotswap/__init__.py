@@ -16,10 +16,9 @@ How the tree is laid out::
 
 from typing import TYPE_CHECKING, Any
 
-from .control import Swap, Swapoff, SwapoffProgress, configure, swapoff, swapon, swaps
-from .errors import AreaError, DtypeError, HotswapError, OutOfSwap, SizeError, SpaceError, UnsupportedError
-
 if TYPE_CHECKING:
+    from .control import Swap, Swapoff, SwapoffProgress, configure, swapoff, swapon, swaps
+    from .errors import AreaError, DtypeError, HotswapError, OutOfSwap, SizeError, SpaceError, UnsupportedError
     from .npmemory import arrays
     from .shared import SharedArray
     from .snapshot import Snapshot
@@ -48,21 +47,28 @@ __all__ = [
     "swaps",
 ]
 
-_NUMPY = {
-    "SharedArray": "shared",
-    "Snapshot": "snapshot",
-    "Space": "space",
-    "arrays": "npmemory",
-}  # loaded when asked for: NumPy takes its time
+_WHERE = {  # loaded when asked for: a program under `hotswap run` need not wait for NumPy, nor the command for the engine
+    "control": ("Swap", "Swapoff", "SwapoffProgress", "configure", "swapoff", "swapon", "swaps"),
+    "errors": ("AreaError", "DtypeError", "HotswapError", "OutOfSwap", "SizeError", "SpaceError", "UnsupportedError"),
+    "npmemory": ("arrays",),
+    "shared": ("SharedArray",),
+    "snapshot": ("Snapshot",),
+    "space": ("Space",),
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _NUMPY:
-        from importlib import import_module
+    for module, names in _WHERE.items():
+        if name in names:
+            from importlib import import_module
 
-        globals()[name] = found = getattr(import_module(f".{_NUMPY[name]}", __name__), name)
-        return found
+            globals()[name] = found = getattr(import_module(f".{module}", __name__), name)
+            return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def load_ipython_extension(shell: Any) -> None:

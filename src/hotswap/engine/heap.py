@@ -35,10 +35,13 @@ def heap_map(index, bytes, zeroed):
     pages = (pages + size - 1) & ~(size - 1)
     if not roomy(index):
         kept_flush(index)
-    elif not zeroed:
+    else:
         start = kept_take(index, pages, order)
         if start >= 0:
-            return address_of(mm, cython.cast(uint64_t, start))
+            kept: uint64_t = address_of(mm, cython.cast(uint64_t, start))
+            if zeroed:
+                arch.fill(kept, pages << 12, 0)
+            return kept
     address = map_new(index, pages, order)
     if address == 0 and kept_flush(index):
         address = map_new(index, pages, order)

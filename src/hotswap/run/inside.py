@@ -4,7 +4,6 @@ Called with the interpreter's lock on the main thread, inside an audit hook (pre
 """
 
 import ctypes
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -33,12 +32,13 @@ class _Heap(ctypes.Structure):
 
 def begin() -> None:
     """Raises ``exits.Refused``, with what the process is to end with."""
-    plan = Plan.from_dict(json.loads(os.environ["HOTSWAP_RUN_PLAN"]))
+    plan = Plan.read(os.environ["HOTSWAP_RUN_PLAN"])
     _restore_environment(plan)
+    with exits.code(exits.BAD_SIZE):
+        arena = Arena(plan.limit)
     with exits.code(exits.NO_AREA):
         areas.switch_on(plan)
-    with exits.code(exits.BAD_SIZE):
-        start(Arena(plan.limit), plan.least)
+    start(arena, plan.least)
 
 
 def start(arena: Arena, least: int) -> None:

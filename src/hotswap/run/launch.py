@@ -1,7 +1,6 @@
 """Before the program: is it one that can be helped? Then its environment is set, and this process becomes it."""
 
 import errno
-import json
 import os
 import shutil
 import stat
@@ -11,8 +10,6 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import NoReturn
 
-from ..arena import limit_pages, order_of
-from ..control import require_userfaultfd
 from . import exits
 from .exits import Refused
 from .plan import Plan
@@ -24,9 +21,6 @@ _SCRIPTS = 4  # as often as the kernel follows #! lines
 
 def launch(plan: Plan, command: Sequence[str]) -> NoReturn:
     """Becomes the program. Raises ``Refused`` when that cannot be."""
-    with exits.code(exits.BAD_SIZE):
-        limit_pages(plan.limit, order_of("64K"))
-        require_userfaultfd()
     program = find(command[0])
     check(program)
     environment = {**os.environ, **additions(plan)}
@@ -43,7 +37,7 @@ def launch(plan: Plan, command: Sequence[str]) -> NoReturn:
 
 def additions(plan: Plan) -> dict[str, str]:
     """What the program's environment has more, until hotswap is in it."""
-    plan.preload = os.environ.get("LD_PRELOAD")
+    before = os.environ.get("LD_PRELOAD")
     library = preload_library()
     if any(separator in library for separator in " :"):
         raise Refused(
@@ -51,10 +45,10 @@ def additions(plan: Plan) -> dict[str, str]:
             exits.UNSUPPORTED,
         )
     return {
-        "LD_PRELOAD": f"{library}:{plan.preload}" if plan.preload else library,
+        "LD_PRELOAD": f"{library}:{before}" if before else library,
         "HOTSWAP_RUN_PROCESS": str(os.getpid()),
         "HOTSWAP_RUN_BOOT": str(_HERE / "boot.py"),
-        "HOTSWAP_RUN_PLAN": json.dumps(plan.to_dict()),
+        "HOTSWAP_RUN_PLAN": plan._replace(preload=before).text(),
         # Arrow brings allocators of its own, which do not ask malloc.
         "ARROW_DEFAULT_MEMORY_POOL": os.environ.get("ARROW_DEFAULT_MEMORY_POOL", "system"),
     }

@@ -1,12 +1,11 @@
 """What a program is given: limit, areas, and the size from which on an allocation is swappable. Knows nothing of how."""
 
+import json
 import os
 import shlex
-import tempfile
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .. import machine
 from ..errors import AreaError, SizeError
@@ -44,8 +43,7 @@ class Area(NamedTuple):
     priority: int
 
 
-@dataclass
-class Plan:
+class Plan(NamedTuple):
     """``limit`` and ``least`` in bytes. No ``areas``: a private one is made."""
 
     limit: int
@@ -53,12 +51,14 @@ class Plan:
     areas: list[Area]
     preload: str | None = None  # what LD_PRELOAD was before
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"areas": [list(area) for area in self.areas]}
+    def text(self) -> str:
+        """For the way into the program, by ``read``."""
+        return json.dumps(self)
 
     @classmethod
-    def from_dict(cls, found: dict[str, Any]) -> "Plan":
-        return cls(**found | {"areas": [Area(*area) for area in found["areas"]]})
+    def read(cls, text: str) -> "Plan":
+        limit, least, areas, preload = json.loads(text)
+        return cls(limit, least, [Area(*area) for area in areas], preload)
 
 
 def make(limit: str | None = None, swap: Iterable[str] = (), min_size: str | None = None) -> Plan:
@@ -124,6 +124,6 @@ def private_place(limit: int) -> tuple[Path, int]:
 
 def _places() -> list[Path]:
     """Directories of temporary files, and where disks are mounted."""
-    named = [os.environ.get("TMPDIR"), tempfile.gettempdir(), "/var/tmp", os.environ.get("XDG_CACHE_HOME"), "/scratch", "/local"]
+    named = [os.environ.get("TMPDIR"), "/tmp", "/var/tmp", os.environ.get("XDG_CACHE_HOME"), "/scratch", "/local"]
     places = [Path(name) for name in named if name] + [Path(mount.point) for mount in machine.mounts()]
     return [place for place in places if place.is_dir()]
