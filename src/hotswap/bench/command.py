@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ..errors import HotswapError
 from ..sizes import format_size, parse_size
-from . import guards, picture, report
+from . import guards, overhead, picture, report
 from .data import KINDS
 from .plan import SYSTEMS, WORKLOADS, Row, Settings, choose, whole_mib
 from .progress import Progress
@@ -59,12 +59,13 @@ def bench(
 
     NAME is a workload, as with --only. Exit status 1 when a result was wrong or hotswap gave none.
 
-    ``hotswap bench guards`` compares the designs that keep an area from vanishing under its users instead; of the options it
-    takes --repeat, --seconds, --scratch, --out and --json.
+    ``hotswap bench guards`` compares the designs that keep an area from vanishing under its users instead, ``hotswap bench
+    overhead`` a program that stays below its limit with and without ``hotswap run``; of the options they take --repeat,
+    --seconds, --scratch, --out and --json.
     """
     console = Console(stderr=True)
-    if [name.lower() for name in names] == ["guards"]:
-        sys.exit(_guards(seconds, repeat, scratch, out, as_json, console))
+    if [name.lower() for name in names] in (["guards"], ["overhead"]):
+        sys.exit(_apart(names[0].lower(), seconds, repeat, scratch, out, as_json, console))
     try:
         settings = Settings(
             size=whole_mib(parse_size(size, "--size"), "--size"),
@@ -95,13 +96,14 @@ def bench(
     sys.exit(1 if failed(rows) else 0)
 
 
-def _guards(seconds: float, repeat: int, scratch: Path, out: Path, as_json: bool, console: Console) -> int:
-    """The exit status."""
+def _apart(name: str, seconds: float, repeat: int, scratch: Path, out: Path, as_json: bool, console: Console) -> int:
+    """A benchmark with systems and a table of its own. The exit status."""
+    what, measure = {"guards": (guards, guards.run_guards), "overhead": (overhead, overhead.run_overhead)}[name]
     rows: list[Row] = []
     progress = Progress(console)
     before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        guards.run_guards(seconds, repeat, scratch, progress, rows)
+        measure(seconds, repeat, scratch, progress, rows)
     except HotswapError as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
@@ -112,14 +114,14 @@ def _guards(seconds: float, repeat: int, scratch: Path, out: Path, as_json: bool
         for number, handler in before.items():
             signal.signal(number, handler)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "guards.json").write_text(report.to_json(rows) + "\n")
-    (out / "guards.md").write_text(guards.markdown(rows))
+    (out / f"{name}.json").write_text(report.to_json(rows) + "\n")
+    (out / f"{name}.md").write_text(what.markdown(rows))
     if as_json:
         click.echo(report.to_json(rows))
     else:
-        guards.show(rows, Console() if sys.stdout.isatty() else Console(width=190))
-    click.echo(f"wrote {out / 'guards.json'}, {out / 'guards.md'}", err=True)
-    return 1 if guards.failed(rows) else 0
+        what.show(rows, Console() if sys.stdout.isatty() else Console(width=190))
+    click.echo(f"wrote {out / f'{name}.json'}, {out / f'{name}.md'}", err=True)
+    return 1 if what.failed(rows) else 0
 
 
 def _measure(settings: Settings, console: Console) -> tuple[list[Row], bool]:
