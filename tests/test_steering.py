@@ -21,12 +21,15 @@ from click.testing import CliRunner
 from support import MIB, PAGE, ROOT, SOURCES, TESTS, eventually
 
 import hotswap
-from hotswap import areafile, cli, steering
+from hotswap import areafile, cli, counts, steering
 from hotswap.cli.show import proc_swaps
+from hotswap.cli.shown import human
 from hotswap.cli.top import picture
 from hotswap.control import GUARDS
+from hotswap.engine import api
 from hotswap.errors import AreaError, SteeringError
 from hotswap.lab import twin
+from hotswap.lab.native import Compiled
 from hotswap.steering import Exit
 from hotswap.steering import channel as messages
 from hotswap.steering.metrics import text
@@ -251,6 +254,28 @@ def test_bad_slots_of_an_area_from_outside_stay_unused(areas, space, scratch):
     hotswap.swapoff(path)
 
 
+def test_compressed_memory_comes_and_goes_from_outside(holding, scratch):
+    assert command("on", holding.pid, "ram:32M,pri=9").exit_code == 0
+    assert command("off", holding.pid, scratch / "a.swap").exit_code in (0, Exit.NO_ROOM)  # its memory counts in the limit
+    (area,) = [area for area in looked(holding).areas if area.path == "ram:"]
+    assert (area.kind, area.priority) == ("ram", 9) and 0 < area.held and area.stored <= area.used
+    assert f'hotswap_area_held_bytes{{pid="{holding.pid}",area="ram:",type="ram"}}' in command("metrics", holding.pid).stdout
+    assert f"{human(area.stored)} in {human(area.held)}" in command("top", holding.pid, "--once", "-d", "0.1").stdout
+    assert command("limit", holding.pid, "64M").exit_code == 0
+    assert command("off", holding.pid, "ram:").exit_code == 0
+    assert holding.end().startswith("checked")
+
+
+def test_messages_are_the_same_at_both_ends():
+    engine = Compiled().steer
+    calls, tells = ("LOOK", "ON", "BAD", "OFF", "CANCEL", "LIMIT"), ("PROCESS", "AREA", "PICTURE", "SPACE", "PROGRESS", "DONE")
+    for prefix, names in (("CALL", calls), ("TELL", tells)):
+        assert all(getattr(messages, name) == getattr(engine, f"{prefix}_{name}") for name in names)
+    assert (messages.VERSION, messages.VALUES) == (engine.STEER_VERSION, engine.VALUES)
+    assert messages._MESSAGE.size == 8 * (engine.VALUES + 3) + engine.TEXT_BYTES
+    assert 4 + api.COUNTED + len(counts.LEVELS) <= messages.VALUES
+
+
 def test_several_spaces_are_told_apart(areas, space):
     areas()
     with hotswap.Space("8M"), steering.connect(os.getpid()) as channel:
@@ -358,6 +383,15 @@ def test_off_shows_a_bar_on_a_terminal_and_a_sentence_elsewhere(slow, scratch):
     os.close(terminal)
     assert done.returncode == 0 and "emptying" in shown and "MB" in shown
     assert re.fullmatch(r".*a\.swap is off: .* moved to other areas, .* kept in memory, in .* s \(.*/s\)\n", done.stdout)
+    assert slow.end() == "checked 1"
+
+
+def test_off_prints_lines_with_rate_and_time_left_where_there_is_no_terminal(slow, scratch, monkeypatch):
+    monkeypatch.setattr("hotswap.cli.shown._EVERY", 0.0)
+    done = command("off", slow.pid, scratch / "a.swap")
+    assert done.exit_code == 0 and "\x1b" not in done.output
+    lines = done.stderr.splitlines()
+    assert len(lines) > 2 and all(re.fullmatch(r"emptied .*B of .*B, .*B/s, \d+ s left", line) for line in lines)
     assert slow.end() == "checked 1"
 
 

@@ -41,6 +41,9 @@ def _areas(looks: list[Look]) -> Iterator[str]:
     yield from _metric(
         "area_written_bytes_total", "counter", "Bytes written to an area.", [(of, area.bytes_out) for of, area in every]
     )
+    ram = [(of, area) for of, area in every if area.kind == "ram"]
+    yield from _metric("area_held_bytes", "gauge", "Memory that compressed RAM takes.", [(of, area.held) for of, area in ram])
+    yield from _metric("area_stored_bytes", "gauge", "What is in there, as it came.", [(of, area.stored) for of, area in ram])
     yield from _metric("area_errors_total", "counter", "Transfers that failed.", [(of, area.errors) for of, area in every])
 
 
