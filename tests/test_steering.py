@@ -601,6 +601,7 @@ def test_a_forked_child_does_not_answer_for_its_parent(job):
         space, pages = make()
         first = os.fork()
         if first == 0:
+            assert hotswap.swaps() == []
             signal.pause()
         second = libc.fork()
         if second == 0:

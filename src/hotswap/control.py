@@ -188,7 +188,7 @@ def swapoff(path: str | os.PathLike[str], progress: Callable[[SwapoffProgress], 
     """
     name = _find(os.fspath(path))
     started = time.monotonic()
-    type_ = api.swap_off_start(os.fsencode(name))
+    type_ = -errno.EINVAL if forked else api.swap_off_start(os.fsencode(name))
     if type_ < 0:
         raise not_started(name, -type_)
     try:
@@ -222,13 +222,18 @@ def _give_up(type_: int) -> None:
 
 def swaps() -> list[Swap]:
     """The areas that are on, those used first first."""
-    return [as_swap(area) for area in sorted(api.swaps_listed(), key=lambda area: -area["priority"])]
+    return [as_swap(area) for area in sorted(_listed(), key=lambda area: -area["priority"])]
+
+
+def _listed() -> list[dict[str, Any]]:
+    """What the engine lists; nothing in a child of fork, where its locks may be held for ever by threads that are not there."""
+    return [] if forked else api.swaps_listed()
 
 
 def _find(name: str) -> str:
     """As the engine lists it."""
     wanted = areafile.absolute(Path(name))
-    listed = {os.fsdecode(area["name"]) for area in api.swaps_listed()}
+    listed = {os.fsdecode(area["name"]) for area in _listed()}
     return name if name in listed else wanted
 
 
