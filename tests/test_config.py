@@ -36,13 +36,13 @@ def refused(*arguments, **keywords):
 
 
 def test_options_come_before_the_environment_and_that_before_the_file(place):
-    directory = place('[tool.hotswap]\nlimit = "1M"\nmin_size = "1M"\nfolio = "4K"\nswap = "a.swap:1M"\n')
+    directory = place('[tool.hotswap]\nlimit = "1M"\nmin_size = "1M"\nswap = "a.swap:1M"\n')
     environ = {"HOTSWAP_LIMIT": "2M", "HOTSWAP_MIN_SIZE": "2M", "HOME": "/"}
     settings = resolve({"limit": "3M", "min_size": None, "swap": ()}, environ=environ, directory=directory)
-    assert (settings.limit, settings.min_size, settings.folio) == (3 << 20, 2 << 20, 4096)
+    assert (settings.limit, settings.min_size) == (3 << 20, 2 << 20)
     assert settings.swap == (AreaSpec(str(directory / "a.swap"), 1 << 20),)  # the list of areas goes as a whole
     file = directory / "hotswap.toml"
-    expected = {"limit": "--limit", "min_size": "HOTSWAP_MIN_SIZE", "folio": f"{file}, folio", "swap": f"{file}, swap"}
+    expected = {"limit": "--limit", "min_size": "HOTSWAP_MIN_SIZE", "swap": f"{file}, swap"}
     assert settings.origins == expected
 
 
@@ -59,11 +59,11 @@ def test_the_nearest_file_with_our_table_is_found(place):
 
 
 def test_a_file_that_is_named_is_the_only_one_that_is_read(place):
-    directory = place('[tool.hotswap]\nlimit = "1M"\nfolio = "4K"\n')
+    directory = place('[tool.hotswap]\nlimit = "1M"\nmin_size = "64K"\n')
     named = place('[tool.hotswap]\nlimit = "7M"\n', "mine.toml", "elsewhere") / "mine.toml"
     for words in ({"config": named, "environ": {"HOTSWAP_CONFIG": "/nowhere"}}, {"environ": {"HOTSWAP_CONFIG": str(named)}}):
         settings = resolve(**words, directory=directory)
-        assert (settings.limit, settings.folio) == (7 << 20, Settings.folio)
+        assert (settings.limit, settings.min_size) == (7 << 20, Settings.min_size)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
@@ -84,6 +84,7 @@ def test_an_area_is_a_file_with_a_size_and_a_priority():
     assert parse_area("a.swap,pri=-1") == ("a.swap", None, -1)
     assert parse_area("a,b.swap") == ("a,b.swap", None, 0)
     assert parse_area("a:b:4096") == ("a:b", 4096, 0)
+    assert parse_area("a:b") == ("a:b", None, 0)
     assert parse_area("a:b/c.swap") == ("a:b/c.swap", None, 0)
     assert parse_area("ram:2G,pri=5") == ("ram:", 2 * GIB, 5)
 
@@ -143,9 +144,7 @@ def test_memory_is_what_the_kernel_says_at_most():
         ("limit = true\n", "{file}, limit: limit True is not a size"),
         ("swap = 5\n", "{file}, swap: swap 5 is neither text nor a list of texts"),
         ('swap = ["a:1G", 5]\n', "{file}, swap: swap ['a:1G', 5] is neither"),
-        ('min_size = "1K"\n', "{file}, min_size: min_size '1K' is less than a page"),
-        ('folio = "5K"\n', "{file}, folio: folio '5K' is not a power of two"),
-        ('faults = "never"\n', "{file}, faults: faults 'never' is unknown; choose one of thread, signal"),
+        ('min_size = "1K"\n', "{file}, min_size: min_size '1K' is below 16.0 KiB"),
         ("limit = \n", "{file} is not valid TOML"),
     ],
 )

@@ -8,11 +8,9 @@ over: it could name that user's wishes in a directory that many may write to. Pa
 Whatever is unknown or has a value that is none is refused with a ``ConfigError`` that says where it stands.
 """
 
-import difflib
 import os
 import re
 import shlex
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -20,14 +18,14 @@ from typing import Any, NamedTuple
 
 from . import machine
 from .errors import ConfigError, HotswapError
-from .sizes import PAGE, parse_size
+from .sizes import format_size, parse_size
 
 PRIORITIES = range(-1, 32768)  # as swapon(2) has them
-FAULTS = ("thread", "signal")
+LEAST = 16 << 10  # bytes: allocations below that cost more in ranges of their own than they give
 TABLE = "[tool.hotswap]"
 _FILES = ("hotswap.toml", "pyproject.toml")
 _PREFIX = "HOTSWAP_"
-_FOREIGN = ("CONFIG", "DEBUG", "GUARD", "MMU", "TEST_DIR")  # of the environment, and read elsewhere
+_FOREIGN = ("CONFIG", "DEBUG", "FAULTS", "GUARD", "MMU", "TEST_DIR")  # of the environment, and read elsewhere
 _OPTION = re.compile(r"(.*),([a-z]+)=([^,/]*)", re.DOTALL)
 
 
@@ -45,14 +43,12 @@ class Settings:
 
     limit: int | None = None  # of resident memory
     swap: tuple[AreaSpec, ...] = ()
-    min_size: int = 256 << 10  # allocations from here on are swappable
-    folio: int = 64 << 10
-    faults: str = "thread"
+    min_size: int = 256 << 10  # bytes: allocations from here on are swappable
     origins: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_area(text: str, what: str = "area") -> AreaSpec:
-    """``FILE[:SIZE][,pri=N]``. A file whose name has a colon needs its size, ``a:b:8G``; colons before a slash need nothing."""
+    """``FILE[:SIZE][,pri=N]``. What follows the last colon is the size when it begins with a digit, else a part of the name."""
     rest, priority = text, 0
     if match := _OPTION.fullmatch(text):
         rest, option, value = match.groups()
@@ -62,13 +58,13 @@ def parse_area(text: str, what: str = "area") -> AreaSpec:
             raise ConfigError(f"{what} {text!r}: priority {value!r} is not a whole number from -1 to 32767; choose one that is.")
         priority = int(value)
     path, colon, size = rest.rpartition(":")
-    if not colon or "/" in size:
+    if not colon or "/" in size or (size and not size[0].isdigit()):
         path, size = rest, ""
     elif path == "ram":
         path = "ram:"  # compressed memory; a file of that name is ./ram
-    elif not size:
+    elif path and not size:
         raise ConfigError(f"{what} {text!r} ends where its size should stand; write it as in a.swap:8G, or leave out the colon.")
-    if not path:
+    if not path or path.startswith(":"):
         raise ConfigError(f"{what} {text!r} names no file; write it as FILE[:SIZE][,pri=N], such as a.swap:8G,pri=10.")
     return AreaSpec(path, parse_size(size, f"{what} {text!r}: size", whole=machine.memory) if size else None, priority)
 
@@ -115,27 +111,12 @@ def _no_file(path: str) -> bool:
 
 def _min_size(value: Any, base: Path | None) -> int:
     size = parse_size(value, "min_size")
-    if size < PAGE:
-        raise ConfigError(f"min_size {value!r} is less than a page of {PAGE} bytes; give more.")
+    if size < LEAST:
+        raise ConfigError(f"min_size {value!r} is below {format_size(LEAST)}, where ranges of their own do not pay; give more.")
     return size
 
 
-def _folio(value: Any, base: Path | None) -> int:
-    size = parse_size(value, "folio")
-    if size not in (PAGE << order for order in range(10)):
-        raise ConfigError(f"folio {value!r} is not a power of two from 4K to 2M; choose one that is.")
-    return size
-
-
-def _faults(value: Any, base: Path | None) -> str:
-    if value not in FAULTS:
-        raise ConfigError(f"faults {value!r} is unknown; choose one of {', '.join(FAULTS)}.")
-    return str(value)
-
-
-_PARSERS: dict[str, Callable[[Any, Path | None], Any]] = {
-    "limit": _limit, "swap": _areas, "min_size": _min_size, "folio": _folio, "faults": _faults,
-}  # fmt: skip
+_PARSERS: dict[str, Callable[[Any, Path | None], Any]] = {"limit": _limit, "swap": _areas, "min_size": _min_size}
 assert set(_PARSERS) == {item.name for item in fields(Settings)} - {"origins"}
 
 
@@ -168,6 +149,8 @@ def _of_environment(environ: Mapping[str, str]) -> _Given:
                 value = _words(variable, value)
             found[name] = (value, variable, None)
         elif variable.startswith(_PREFIX) and variable not in (*known, *foreign):
+            import difflib  # seldom needed, and who starts a program has no time to lose
+
             close = difflib.get_close_matches(variable, known, 1, 0.85)
             if close:
                 raise ConfigError(f"{variable} in the environment is unknown; did you mean {close[0]}?")
@@ -212,6 +195,8 @@ def _found(directory: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 def _table(path: Path, what: str) -> dict[str, Any] | None:
     """The table of ours in a file; None where it has none."""
+    import tomllib  # only where there is a file
+
     try:
         found = tomllib.loads(path.read_text())
     except OSError as error:

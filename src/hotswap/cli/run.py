@@ -20,15 +20,16 @@ from ..run import exits, launch, plan
     help="An area; may be repeated.  [default: a private temporary file on the largest local disk]",
 )
 @click.option("--min-size", metavar="SIZE", help=f"The smallest allocation that is swappable.  [default: {plan.MIN_SIZE}]")
+@click.option("--config", metavar="FILE", help="The file of settings.  [default: the nearest with a table [tool.hotswap]]")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def run(limit: str | None, swap: tuple[str, ...], min_size: str | None, command: tuple[str, ...]) -> None:
+def run(limit: str | None, swap: tuple[str, ...], min_size: str | None, config: str | None, command: tuple[str, ...]) -> None:
     """Run a Python program whose large allocations are swappable: hotswap run --limit 512M -- python job.py
 
     Scripts, -m modules, console scripts and notebook kernels; signals, arguments and exit status are its own.
     """
     try:
         with exits.code(exits.NO_AREA):
-            launch.launch(plan.make(limit, swap, min_size), command)
+            launch.launch(plan.make(limit, swap, min_size, config), command)
     except HotswapError as error:
         click.echo(f"hotswap: {error}", err=True)
         sys.exit(getattr(error, "exit_code", 1))

@@ -3,12 +3,12 @@
 import contextlib
 from collections.abc import Iterator
 
-from ..errors import HotswapError, OutOfSwap, SizeError, UnsupportedError
+from ..errors import ConfigError, HotswapError, OutOfSwap, SizeError, UnsupportedError
 
 STATIC = 110  # the program is linked statically
 PRIVILEGED = 111  # it runs with the rights of another user, or with more than ours
 NO_AREA = 112  # an area was refused
-BAD_SIZE = 113  # a size that is none, or a limit that is too small
+BAD_SIZE = 113  # a size or another setting that is none, or a limit that is too small
 UNSUPPORTED = 114  # the kernel or the C library lacks what it takes
 OTHER_PYTHON = 116  # boot.py: this hotswap is not for that interpreter
 NOT_EXECUTABLE = 126  # as shells have it
@@ -30,7 +30,7 @@ def code(otherwise: int) -> Iterator[None]:
         yield
     except Refused:
         raise
-    except (SizeError, OutOfSwap) as error:
+    except (ConfigError, SizeError, OutOfSwap) as error:
         raise Refused(str(error), BAD_SIZE) from error
     except UnsupportedError as error:
         raise Refused(str(error), UNSUPPORTED) from error
