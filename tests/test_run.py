@@ -526,7 +526,7 @@ def test_sizes_limits_and_areas_that_are_none(tmp_path):
     assert code == exits.BAD_SIZE and "below what faults need" in said
     assert refused("--min-size", "1K", "--", sys.executable)[0] == exits.BAD_SIZE
     assert refused("--swap", "a:8Q", "--", sys.executable)[0] == exits.BAD_SIZE
-    assert refused("--swap", "a:8M,pri=x", "--", sys.executable)[0] == exits.NO_AREA
+    assert refused("--swap", "a:8M,pri=x", "--", sys.executable)[0] == exits.BAD_SIZE
     assert refused("--limit", "16M", "--swap", str(tmp_path / "none"), "--", sys.executable, "-c", "1")[0] == exits.NO_AREA
     assert refused("--limit", "16M", "--swap", f"{tmp_path}:8M", "--", sys.executable, "-c", "1")[0] == exits.NO_AREA
 

@@ -186,10 +186,26 @@ def test_a_swapoff_without_another_area_puts_the_object_in_memory(areas, spaces)
     assert np.array_equal(shared.array, np.arange(MIB))
 
 
+def test_a_lower_limit_holds_when_it_is_set(areas, spaces):
+    areas(1, "32M")
+    shared = hotswap.SharedArray(spaces[0], MIB, "u8", limit="4M")
+    shared.attach(spaces[1])[...] = np.arange(MIB)
+    assert memory() > MIB
+    shared.limit = "1M"
+    assert shared.limit == MIB and memory() <= MIB
+    assert np.array_equal(shared.array, np.arange(MIB)) and memory() <= MIB
+    with pytest.raises(hotswap.SizeError, match="below what faults need"):
+        shared.limit = "64K"
+    assert shared.limit == MIB
+
+
 def test_fortran_order_and_small_folios(areas, spaces):
     areas(1, "32M")
     shared = hotswap.SharedArray(spaces[0], (300, 70), "f4", "F", folio="4K", limit="256K")
     assert shared.array.flags.f_contiguous and shared.attach(spaces[1]).strides == (4, 1200)
+    large = hotswap.SharedArray(spaces[0], 4 * MIB, "u1", folio="512K")  # the limit is what such folios need
+    large.array[...] = 9
+    assert (large.attach(spaces[1]) == 9).all() and large.limit == 24 * MIB
     shared.array[3, 4] = 5
     assert shared.attach(spaces[1])[3, 4] == 5
 

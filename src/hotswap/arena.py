@@ -38,6 +38,19 @@ def limit_pages(limit: int | str, order: int) -> int:
     return pages
 
 
+def set_limit(index: int, limit: int | str, order: int) -> None:
+    """Of a space or a shared array, by its number in the engine. Waits until enough has left."""
+    result = api.space_limit(index, limit_pages(limit, order))
+    if result == -errno.EINVAL:
+        raise SizeError(
+            f"limit {limit!r} is below what pinned arrays, staging frames and faults need now; unpin some or give more."
+        )
+    if result:
+        raise OutOfSwap(
+            f"limit {limit!r} cannot be reached: the areas have no room for what would have to leave; add one. The limit is as before."
+        )
+
+
 class Arena:
     """An address space of the engine: ``limit``, ``folio`` and ``faults`` as ``Space`` tells them."""
 
@@ -74,16 +87,7 @@ class Arena:
 
     @limit.setter
     def limit(self, limit: int | str) -> None:
-        pages = limit_pages(limit, self._order)
-        result = api.space_limit(self._open(), pages)
-        if result == -errno.EINVAL:
-            raise SizeError(
-                f"limit {limit!r} is below what pinned arrays, staging frames and faults need now; unpin some or give more."
-            )
-        if result:
-            raise OutOfSwap(
-                f"limit {limit!r} cannot be reached: the areas have no room for what would have to leave; add one. The limit is as before."
-            )
+        set_limit(self._open(), limit, self._order)
 
     def _open(self) -> int:
         """The engine's number of this space; ``SpaceError`` when it is closed."""

@@ -3,21 +3,19 @@
 import errno
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from . import commit, control
-from .arena import order_of
+from .arena import limit_pages, order_of, set_limit
 from .counts import stats_of
 from .engine import api
-from .errors import DtypeError, OutOfSwap, SizeError, SpaceError, UnsupportedError
-from .sizes import PAGE, format_size, parse_size
+from .errors import OutOfSwap, SizeError, SpaceError, UnsupportedError
+from .sizes import PAGE, format_size
 from .snapshot import limit_for
-
-if TYPE_CHECKING:
-    from .space import Space
+from .space import Space, _measure
 
 
 class _Object:
@@ -58,7 +56,7 @@ class _View:
 
     __slots__ = ("__array_interface__", "__weakref__", "object", "space", "start")
 
-    def __init__(self, object_: _Object, space: "Space", nbytes: int):
+    def __init__(self, object_: _Object, space: Space, nbytes: int):
         index = space._open()
         space._array_comes()
         start = int(api.shared_attach(index, object_.index))
@@ -101,7 +99,7 @@ class SharedArray:
 
     def __init__(
         self,
-        space: "Space",
+        space: Space,
         shape: int | Sequence[int],
         dtype: DTypeLike = float,
         order: Literal["C", "F"] = "C",
@@ -110,41 +108,30 @@ class SharedArray:
         folio: int | str | None = None,
     ):
         index = space._open()
-        self._dtype = np.dtype(dtype)
-        if self._dtype.hasobject:
-            raise DtypeError(
-                f"dtype {self._dtype} holds Python objects, which cannot be swapped; use a plain NumPy array for them."
-            )
-        self._shape = (int(shape),) if isinstance(shape, int | np.integer) else tuple(int(n) for n in shape)
-        if any(n < 0 for n in self._shape):
-            raise SpaceError(f"shape {self._shape} has a negative dimension; give sizes of zero or more.")
+        self._dtype, self._shape, self._nbytes = _measure(shape, dtype)
         self._layout: Literal["C", "F"] = order
-        self._nbytes = self._dtype.itemsize
-        for n in self._shape:
-            self._nbytes *= n
         if self._nbytes == 0:
             raise SizeError(f"a shared array of shape {self._shape} holds nothing; give it at least one element.")
         pages = -(-self._nbytes // PAGE)
-        fold = min(space._order if folio is None else order_of(folio), (pages - 1).bit_length())
-        wanted = parse_size(limit_for(space, limit), "limit") // PAGE
-        least = int(api.least_limit(fold))
-        if limit is not None and wanted < least:
-            raise SizeError(
-                f"limit {limit!r} is below what faults need with folios of {format_size(PAGE << fold)}; "
-                f"give at least {format_size(least * PAGE)}, or smaller folios."
-            )
-        self._object = _Object(-(-pages >> fold) << fold, fold, max(wanted, least), api.space_features(index))
+        self._order = min(space._order if folio is None else order_of(folio), (pages - 1).bit_length())
+        least = api.least_limit(self._order) * PAGE
+        wanted = limit_pages(max(int(limit_for(space, None)), least) if limit is None else limit, self._order)
+        self._object = _Object(-(-pages >> self._order) << self._order, self._order, wanted, api.space_features(index))
         self.array: NDArray[Any] = self.attach(space)
 
-    def attach(self, space: "Space") -> NDArray[Any]:
+    def attach(self, space: Space) -> NDArray[Any]:
         """The same memory as an array in ``space``, writable like any. Each call maps it anew, up to 32 times at a time."""
         view = _View(self._object, space, self._nbytes)
         return np.ndarray(self._shape, self._dtype, buffer=np.asarray(view), order=self._layout)
 
     @property
     def limit(self) -> int:
-        """Bytes of it that may be in memory."""
+        """Bytes of it that may be in memory; set it at any time. Lowering waits until enough has left."""
         return int(api.space_figures(self._object.index)["limit"]) * PAGE
+
+    @limit.setter
+    def limit(self, limit: int | str) -> None:
+        set_limit(self._object.index, limit, self._order)
 
     @property
     def nbytes(self) -> int:

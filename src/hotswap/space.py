@@ -2,6 +2,8 @@
 
 import contextlib
 import errno
+import math
+import operator
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
@@ -15,6 +17,17 @@ from .engine import api
 from .errors import DtypeError, OutOfSwap, SizeError, SpaceError
 from .sizes import PAGE, format_size
 from .snapshot import Snapshot, limit_for
+
+
+def _measure(shape: int | Sequence[int], dtype: DTypeLike) -> tuple[np.dtype[Any], tuple[int, ...], int]:
+    """The dtype, the shape and the bytes of an array that may be swapped; what may not be is refused."""
+    kind = np.dtype(dtype)
+    if kind.hasobject:
+        raise DtypeError(f"dtype {kind} holds Python objects, which cannot be swapped; use a plain NumPy array for them.")
+    dims = (int(shape),) if isinstance(shape, int | np.integer) else tuple(operator.index(n) for n in shape)
+    if any(n < 0 for n in dims):
+        raise SpaceError(f"shape {dims} has a negative dimension; give sizes of zero or more.")
+    return kind, dims, math.prod(dims, start=int(kind.itemsize))
 
 
 class _Extent:
@@ -69,15 +82,7 @@ class Space(Arena):
     ) -> NDArray[Any]:
         """A plain, writable array in this space; it reads as zeros. Any dtype without Python objects."""
         self._open()
-        kind = np.dtype(dtype)
-        if kind.hasobject:
-            raise DtypeError(f"dtype {kind} holds Python objects, which cannot be swapped; use a plain NumPy array for them.")
-        dims = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
-        if any(n < 0 for n in dims):
-            raise SpaceError(f"shape {dims} has a negative dimension; give sizes of zero or more.")
-        nbytes = kind.itemsize
-        for n in dims:
-            nbytes *= int(n)
+        kind, dims, nbytes = _measure(shape, dtype)
         if nbytes == 0:
             return np.empty(dims, kind, order)
         wanted = self._order if folio is None else order_of(folio)
@@ -148,7 +153,7 @@ class Space(Arena):
             raise SpaceError("the array is not one of this space; make it with this space's empty() or array().")
         if result == -errno.ENOMEM:
             raise OutOfSwap(
-                f"{format_size(high - low)} cannot be kept in memory within the limit of {format_size(self.limit)}; raise it or take a part."
+                f"{format_size(high - low)} cannot be kept in memory within the limit, which leaves faults their share; raise it or take a part."
             )
         if result:
             raise SpaceError(f"the array cannot be kept in memory: {os.strerror(-result)}; the log names the page.")
