@@ -63,7 +63,7 @@ def test_a_file_that_is_named_is_the_only_one_that_is_read(place):
     named = place('[tool.hotswap]\nlimit = "7M"\n', "mine.toml", "elsewhere") / "mine.toml"
     for words in ({"config": named, "environ": {"HOTSWAP_CONFIG": "/nowhere"}}, {"environ": {"HOTSWAP_CONFIG": str(named)}}):
         settings = resolve(**words, directory=directory)
-        assert (settings.limit, settings.min_size) == (7 << 20, Settings.min_size)
+        assert (settings.limit, settings.min_size) == (7 << 20, Settings().min_size)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")

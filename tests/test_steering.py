@@ -200,6 +200,30 @@ def test_a_program_that_faults_without_ever_yielding_is_steered_and_its_death_le
     areafile.open_area(second).close()
 
 
+UNMODIFIED = """
+import ctypes, numpy as np
+array, buffer = np.arange(2 << 20), bytearray(b"x") * (8 << 20)
+array += 1
+print("holding", flush=True)
+assert ctypes.PyDLL(None).read(0, ctypes.create_string_buffer(1), 1) == 1
+print("checked", bool((array == np.arange(1, (2 << 20) + 1)).all()), buffer.count(b"x"))
+"""
+
+
+def test_an_unmodified_program_with_settings_from_a_file_is_steered(job, scratch):
+    (scratch / "mine.toml").write_text('[tool.hotswap]\nlimit = "8M"\nswap = ["a.swap:96M,pri=3"]\n')
+    words = ["run", "--config", scratch / "mine.toml", "--", sys.executable, "-c", UNMODIFIED]
+    one = job(f"import os\nos.execv(sys.executable, [sys.executable, '-m', 'hotswap', *{[str(word) for word in words]!r}])")
+    assert one.line() == "holding"
+    look = looked(one)
+    assert [(area.path, area.priority) for area in look.areas] == [(f"{scratch}/a.swap", 3)] and look.areas[0].used > 8 * MIB
+    assert look.spaces[0].stats["limit_bytes"] == 8 * MIB
+    assert command("on", one.pid, f"{scratch}/b.swap:96M").exit_code == 0
+    assert command("off", one.pid, scratch / "a.swap").exit_code == 0
+    assert command("limit", one.pid, "6M").exit_code == 0
+    assert one.end() == f"checked True {8 * MIB}"
+
+
 # --- both doors ------------------------------------------------------------------------------------------------------
 
 
