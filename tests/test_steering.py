@@ -498,7 +498,7 @@ def test_percentages_are_of_what_the_steered_process_may_have(holding, monkeypat
 
 AS_NOBODY = """
 import hotswap.steering, hotswap.cli, hotswap.cli.top, hotswap.cli.ps, hotswap.cli.on, hotswap.cli.off, hotswap.cli.limit, hotswap.cli.show
-import hotswap.cli.metrics, encodings.idna, rich.live, json, socket
+import hotswap.cli.metrics, difflib, encodings.idna, rich.live, json, socket  # before they may not be readable any more
 
 def be_nobody():
     os.setgroups([])
