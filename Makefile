@@ -1,4 +1,4 @@
-# make demo | test | test-guards | lab | bench | lint | docs: each sets up what it needs in .venv, from Python, a C compiler and the package index.
+# make demo | test | test-guards | examples | numpy-suite | lab | bench | lint | docs: each sets up what it needs in .venv, from Python, a C compiler and the package index.
 #
 #   PYTHON=python3.13   which Python .venv is made with (3.11 or newer); VENV=dir puts it elsewhere
 #   ARGS="--seconds 20" goes to the command behind demo, test and bench
@@ -21,7 +21,7 @@ RESETUP = $(filter $(PROJECT),$?)
 JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 export HOTSWAP_DEBUG PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-guards lab bench lint build debug docs clean
+.PHONY: help demo test test-guards examples numpy-suite lab bench lint build debug docs clean
 .DELETE_ON_ERROR:
 
 help:
@@ -41,6 +41,15 @@ test-guards: $(BUILT)
 		$(BIN)/python -m pytest -q --ignore tests/test_guards.py $(ARGS) || failed="$$failed $$guard"; \
 		$(BIN)/hotswap demo --seconds 20 || failed="$$failed $$guard(demo)"; \
 	done; [ -z "$$failed" ] || { echo "failed under:$$failed"; exit 1; }
+
+# The examples, with pandas and scikit-learn, which the other tests do without (a quarter of a gigabyte).
+examples: $(BUILT)
+	$(BIN)/python -m pip install --quiet --editable '.[examples]' --no-build-isolation
+	$(BIN)/python -m pytest -q -rs tests/test_examples.py $(ARGS)
+
+# NumPy's own tests under hotswap run, an area going off and on, against the same without. ARGS="--parts linalg,ma" is quicker.
+numpy-suite: $(BUILT)
+	$(BIN)/python tools/numpy_suite.py $(ARGS)
 
 # Every race of the lab, and the page that shows them, docs/races.md, made from that run. ARGS="--preemptions 1" is quicker.
 lab: $(BUILT)

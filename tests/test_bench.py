@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from hotswap.bench import cgroup, data, picture, report, runner, systems, workloads
+from hotswap.bench import cgroup, data, overhead, picture, report, runner, systems, workloads
 from hotswap.bench.command import bench
 from hotswap.bench.plan import MIB, SYSTEMS, WORKLOADS, BenchError, Row, Settings, choose
 from hotswap.bench.progress import Progress
@@ -314,3 +314,26 @@ def test_a_cage_sets_the_limit_in_the_words_of_its_version(
         file.unlink()
     cage.remove()
     assert not cage.path.exists()
+
+
+def test_the_overhead_of_hotswap_run_is_measured_with_results_compared(monkeypatch, scratch):
+    program = scratch / "program.py"
+    program.write_text("import json, numpy as np; print(json.dumps({'seconds': {'sum': 0.5}, 'checksum': float(np.ones(1 << 20).sum())}))")
+    monkeypatch.setattr(overhead, "_PROGRAM", str(program))
+    words = ["overhead", "--repeat", "1", "--scratch", str(scratch), "--out", str(scratch / "out"), "--json"]
+    done = CliRunner().invoke(bench, words)
+    assert done.exit_code == 0, done.output
+    rows = json.loads(done.stdout)
+    assert [(row["workload"], row["system"]) for row in rows] == [
+        (part, system) for part in ("sum", overhead.WHOLE) for system in (overhead.PLAIN, overhead.UNDER, overhead.RATIO)
+    ]
+    assert all(row["verified"] and row["value"] > 0 for row in rows)
+    assert sorted(os.listdir(scratch)) == ["out", "program.py"]
+
+
+def test_a_result_that_differs_under_hotswap_run_fails_the_benchmark(monkeypatch, tmp_path):
+    answers = iter([({overhead.WHOLE: 1.0}, 1.0), ({overhead.WHOLE: 1.0}, 2.0)])
+    monkeypatch.setattr(overhead, "_once", lambda system, area: next(answers))
+    rows = []
+    overhead.run_overhead(0, 1, tmp_path, Progress(Console(file=io.StringIO())), rows)
+    assert overhead.failed(rows)

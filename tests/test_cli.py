@@ -19,7 +19,7 @@ PYTHON = [sys.executable, "-m", "hotswap"]
 
 
 @pytest.mark.parametrize(
-    "verb", ["bench", "check", "demo", "lab", "limit", "metrics", "mkswap", "off", "on", "ps", "show", "top"]
+    "verb", ["bench", "check", "demo", "lab", "limit", "metrics", "mkswap", "off", "on", "ps", "run", "show", "top"]
 )
 def test_every_verb_is_listed_and_has_help(verb: str) -> None:
     assert f"\n  {verb} " in CliRunner().invoke(cli.main, ["--help"]).output

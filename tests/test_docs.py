@@ -15,7 +15,7 @@ import hotswap
 ROOT = Path(__file__).resolve().parent.parent
 TEXTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 CODE = [*(ROOT / "src/hotswap/engine").rglob("*.py"), *(ROOT / "src/hotswap/arch").glob("*.h")]
-COMMANDS = {"bench", "check", "demo", "lab", "limit", "metrics", "mkswap", "off", "on", "ps", "show", "top"}
+COMMANDS = {"bench", "check", "demo", "lab", "limit", "metrics", "mkswap", "off", "on", "ps", "run", "show", "top"}
 
 texts = pytest.mark.parametrize("text", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
 
