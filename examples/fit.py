@@ -1,6 +1,6 @@
 """A ridge regression and a k-means with scikit-learn on 64 MiB of samples. Knows nothing of hotswap:
 
-    hotswap run --limit 16M -- python examples/fit.py
+hotswap run --limit 16M -- python examples/fit.py
 """
 
 import sys

@@ -1,6 +1,6 @@
 """A group-by and a merge with pandas over a frame of 80 MiB. Knows nothing of hotswap:
 
-    hotswap run --limit 16M -- python examples/frame.py
+hotswap run --limit 16M -- python examples/frame.py
 """
 
 import sys

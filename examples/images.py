@@ -1,6 +1,6 @@
 """A stack of images, 64 MiB of 16-bit pixels: background, median over time, brightest spots. NumPy only; knows nothing of hotswap:
 
-    hotswap run --limit 16M -- python examples/images.py
+hotswap run --limit 16M -- python examples/images.py
 """
 
 import sys

@@ -318,7 +318,9 @@ def test_a_cage_sets_the_limit_in_the_words_of_its_version(
 
 def test_the_overhead_of_hotswap_run_is_measured_with_results_compared(monkeypatch, scratch):
     program = scratch / "program.py"
-    program.write_text("import json, numpy as np; print(json.dumps({'seconds': {'sum': 0.5}, 'checksum': float(np.ones(1 << 20).sum())}))")
+    program.write_text(
+        "import json, numpy as np; print(json.dumps({'seconds': {'sum': 0.5}, 'checksum': float(np.ones(1 << 20).sum())}))"
+    )
     monkeypatch.setattr(overhead, "_PROGRAM", str(program))
     words = ["overhead", "--repeat", "1", "--scratch", str(scratch), "--out", str(scratch / "out"), "--json"]
     done = CliRunner().invoke(bench, words)

@@ -100,7 +100,7 @@ _flipper: Flipper | None = None
 _began = time.monotonic()
 
 
-def pytest_sessionstart(session: object) -> None:
+def pytest_collection_finish(session: object) -> None:
     global _flipper
     inside = sys.modules.get("hotswap.run.inside")
     if inside is not None and inside.heap is not None:
