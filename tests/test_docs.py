@@ -49,7 +49,7 @@ def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
 
 def test_the_two_commands_of_the_readme_are_targets_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    named = {name for text in TEXTS for name in re.findall(r"(?:^|`)make (\w+)", text.read_text(), re.MULTILINE)}
+    named = {name for text in TEXTS for name in re.findall(r"(?:^|`)make ([\w-]+)", text.read_text(), re.MULTILINE)}
     assert {"demo", "test"} <= named
     assert [name for name in named if not re.search(rf"^{name}:", makefile, re.MULTILINE)] == []
 
