@@ -385,7 +385,7 @@ def test_arguments_options_modules_and_standard_input_pass_through(tmp_path):
         [python, "-I", "-S", script, "--"],
         [python, "-m", "json.tool", "--help"],
         [python, tmp_path / "pack", "1"],
-        [python, "-c", "import os; print(sorted(k for k in os.environ if 'HOTSWAP' in k or 'PRELOAD' in k))"],
+        [python, "-c", "import os; print(sorted(k for k in os.environ if 'HOTSWAP_RUN' in k or 'PRELOAD' in k))"],
         [executable, "--help"],
         ["env", "A=1", python, script],
     ):
@@ -415,7 +415,7 @@ def test_children_that_are_executed_start_without_it():
     out = passes(
         """
         import subprocess
-        script = "import os, sys; print([k for k in os.environ if 'HOTSWAP' in k or 'PRELOAD' in k], 'hotswap' in sys.modules)"
+        script = "import os, sys; print([k for k in os.environ if 'HOTSWAP_RUN' in k or 'PRELOAD' in k], 'hotswap' in sys.modules)"
         print(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout, end="")
         print(subprocess.run("echo a; cat /dev/null", shell=True, capture_output=True, text=True).stdout, end="")
         """
