@@ -123,7 +123,12 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         _flipper.done.set()
         _flipper.join()
         stats = inside.heap.stats()
-        counts |= {"stopped": str(_flipper.error or ""), "flips": _flipper.flips, "pages_out": stats["pages_out"], "pages_in": stats["pages_in"]}
+        counts |= {
+            "stopped": str(_flipper.error or ""),
+            "flips": _flipper.flips,
+            "pages_out": stats["pages_out"],
+            "pages_in": stats["pages_in"],
+        }
     Path(os.environ["HOTSWAP_SUITE_RESULT"]).write_text(json.dumps(counts))
 
 
