@@ -506,3 +506,16 @@ def test_areas_go_off_and_on_under_load_without_move(areas):
         *paths,
         env={"HOTSWAP_MMU": "copy"},
     )
+
+
+def test_an_area_that_went_off_may_go_on_though_a_child_still_has_its_file_open(areas):
+    """As one has between fork and exec, which knows nothing of hotswap."""
+    (path,) = areas(1, "1M")
+    name = os.path.realpath(path)
+    (fd,) = [int(fd) for fd in os.listdir("/proc/self/fd") if os.path.realpath(f"/proc/self/fd/{fd}") == name]
+    with subprocess.Popen(["sleep", "60"], pass_fds=[fd]) as child:
+        try:
+            hotswap.swapoff(path)
+            hotswap.swapon(path)
+        finally:
+            child.kill()

@@ -110,6 +110,7 @@ cdef extern from "disk.h" nogil:
     enum:
         DISK_PIECES "ARCH_DISK_PIECES"
     int disk_transfer "arch_disk_transfer"(int fd, bint write, const uint64_t *addresses, int count, uint64_t each, uint64_t offset)
+    void disk_unlock "arch_disk_unlock"(int fd)
 
 cdef extern from "sigbus.h" nogil:
     ctypedef int (*fault_call "arch_fault_call")(uint64_t address, int write) noexcept nogil

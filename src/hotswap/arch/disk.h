@@ -3,6 +3,7 @@
 #define HOTSWAP_DISK_H
 
 #include <linux/aio_abi.h>
+#include <sys/file.h>
 #include <sys/uio.h>
 #include "sync.h"
 
@@ -107,4 +108,6 @@ static inline int arch_disk_transfer(int fd, int write, const uint64_t *addresse
     }
     return 0;
 }
+/* Lets go of the lock that keeps a file ours. Closing it would too, unless a child between fork and exec has it open as well. */
+static inline void arch_disk_unlock(int fd) { flock(fd, LOCK_UN); }
 #endif

@@ -88,6 +88,7 @@ def swaps_reap(type):
     area_release_row(type)
     arch.mutex_unlock(cython.address(swaps.lock))
     if fd >= 0:
+        arch.disk_unlock(fd)
         arch.close_fd(fd)
 
 

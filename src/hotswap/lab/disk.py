@@ -65,6 +65,9 @@ class Disk(Faults):
     def put_blocks(self, fd, start, data):
         self.files[fd][start : start + len(data)] = data
 
+    def disk_unlock(self, fd):
+        pass  # locks between processes: there is one
+
     def close_fd(self, fd):
         self.on_access("close_fd", fd)
         self.files.pop(fd, None)
