@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import SOURCES, TESTS, Outcome
 
-from hotswap.errors import HotswapError
+from hotswap.config import AreaSpec
 from hotswap.run import exits, launch, plan
 
 RUN = [sys.executable, "-m", "hotswap", "run"]
@@ -555,33 +555,12 @@ def test_a_program_that_is_no_python_is_told_at_its_end():
     assert done.returncode == 0 and "without having run Python" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("text", "area"),
-    [
-        ("a", ("a", None, 0)),
-        ("a:8G", ("a", "8G", 0)),
-        ("d/a.swap:512M,pri=5", ("d/a.swap", "512M", 5)),
-        ("a,pri=-1", ("a", None, -1)),
-        ("a:b", ("a:b", None, 0)),
-        ("a:b:1.5G", ("a:b", "1.5G", 0)),
-    ],
-)
-def test_an_area_is_written_as_file_size_and_priority(text, area):
-    assert plan.area(text) == area
-
-
-@pytest.mark.parametrize("text", ["", ":8G,pri=1", "a:", "a:0"])
-def test_an_area_that_is_written_wrong_is_refused(text):
-    with pytest.raises(HotswapError):
-        print(plan.area(text))
-
-
 def test_the_environment_is_taken_where_no_option_is_given(monkeypatch):
     monkeypatch.setenv("HOTSWAP_LIMIT", "1G")
     monkeypatch.setenv("HOTSWAP_SWAP", "a:1G 'b c:2G,pri=2'")
     monkeypatch.setenv("HOTSWAP_MIN_SIZE", "1M")
-    assert plan.make() == plan.Plan(1 << 30, 1 << 20, [plan.Area("a", "1G", 0), plan.Area("b c", "2G", 2)])
-    assert plan.make("2G", ["d"], "64K") == plan.Plan(2 << 30, 64 << 10, [plan.Area("d", None, 0)])
+    assert plan.make() == plan.Plan(1 << 30, 1 << 20, [AreaSpec("a", 1 << 30, 0), AreaSpec("b c", 2 << 30, 2)])
+    assert plan.make("2G", ["d"], "64K") == plan.Plan(2 << 30, 64 << 10, [AreaSpec("d", None, 0)])
 
 
 def test_what_was_preloaded_before_comes_after(monkeypatch):

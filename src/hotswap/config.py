@@ -106,7 +106,7 @@ def _areas(value: Any, base: Path | None) -> tuple[AreaSpec, ...]:
 
 
 def _no_file(path: str) -> bool:
-    return path == "ram:" or "://" in path
+    return path.startswith("ram:") or "://" in path
 
 
 def _min_size(value: Any, base: Path | None) -> int:
