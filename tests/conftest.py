@@ -93,7 +93,8 @@ def nothing_leaked(request):
     assert support.eventually(lambda: len(support.engine_threads()) <= threads, 2), (
         f"threads are left: {support.engine_threads()}"
     )
-    assert support.descriptors() == before, "descriptors are left open"
+    # One that was on its way out before, of an earlier test, may be gone now.
+    assert support.eventually(lambda: support.descriptors().items() <= before.items(), 2), "descriptors are left open"
 
 
 @pytest.hookimpl(wrapper=True)
