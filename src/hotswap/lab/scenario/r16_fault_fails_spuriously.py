@@ -18,8 +18,10 @@ of the lock while the fault reads. The switch ``rechecked-read`` does that too, 
 is enough against swapoff alone (R25 is what it is not enough for). Swapoff loads the page since there is no other area.
 """
 
-EXPECT = {
-    ("percpu_ref", ""): "never",
+from .contract import seven
+
+EXPECT: dict[tuple[str, ...], str] = {
+    **seven(),
     ("percpu_ref", "", "weak"): "never",
     ("percpu_ref", "unlocked-read"): "sometimes",
     ("percpu_ref", "rechecked-read"): "never",

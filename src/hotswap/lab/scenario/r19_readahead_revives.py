@@ -19,12 +19,13 @@ never takes a slot that nobody refers to (without it: ``cache-takes-free-slots``
 Only without both it happens. In 2000 the reference itself was made by readahead; here only the cache's flag is.
 """
 
-EXPECT = {
-    ("percpu_ref", ""): "never",
+from .contract import seven
+
+EXPECT: dict[tuple[str, ...], str] = {
+    **seven(),
     ("percpu_ref", "reserve-when-emptying"): "never",
     ("percpu_ref", "cache-takes-free-slots"): "never",
     ("percpu_ref", "reserve-when-emptying+cache-takes-free-slots"): "sometimes",
-    ("mmlist", ""): "never",
     ("mmlist", "reserve-when-emptying+cache-takes-free-slots"): "sometimes",
 }
 

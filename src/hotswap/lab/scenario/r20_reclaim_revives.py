@@ -19,11 +19,12 @@ lets its slots go) and whoever drops it do so under the entry's lock: ``stale-vi
 locked. A dirty page is given new slots: ``alloc-when-emptying`` leaves out that swap_alloc() refuses an area being emptied.
 """
 
-EXPECT = {
-    ("percpu_ref", ""): "never",
+from .contract import seven
+
+EXPECT: dict[tuple[str, ...], str] = {
+    **seven(),
     ("percpu_ref", "stale-victim"): "sometimes",
     ("percpu_ref", "alloc-when-emptying"): "sometimes",
-    ("mmlist", ""): "never",
     ("mmlist", "alloc-when-emptying"): "sometimes",
 }
 

@@ -18,10 +18,10 @@ here and every section is counted whoever sleeps in it, so what the lab shows is
 and nothing of what comes after it.
 """
 
-EXPECT = {
-    ("rcu", ""): "never",
-    ("stop_machine", ""): "never",
-    ("stop_machine_work", ""): "never",
+from .contract import seven
+
+EXPECT: dict[tuple[str, ...], str] = {
+    **seven(),
     ("rcu", "section-over-transfer"): "sometimes",
     ("stop_machine", "section-over-transfer"): "sometimes",
     ("stop_machine_work", "section-over-transfer"): "sometimes",

@@ -19,8 +19,10 @@ stays and with it the slot. The switch ``rechecked-read`` lets go of the lock fo
 afterwards, which is what the kernel did; ``unlocked-read`` does not even look. The area has one slot, so that it is taken again at once.
 """
 
-EXPECT = {
-    ("percpu_ref", ""): "never",
+from .contract import seven
+
+EXPECT: dict[tuple[str, ...], str] = {
+    **seven(),
     ("percpu_ref", "", "weak"): "never",
     ("percpu_ref", "rechecked-read"): "sometimes",
     ("percpu_ref", "unlocked-read"): "sometimes",

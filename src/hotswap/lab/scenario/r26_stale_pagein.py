@@ -21,8 +21,10 @@ switch ``unlocked-transfer`` lets go of it for the transfer and takes it again b
 Then only the kernel is left, which does not copy onto a page that is there.
 """
 
-EXPECT = {
-    ("percpu_ref", ""): "never",
+from .contract import seven
+
+EXPECT: dict[tuple[str, ...], str] = {
+    **seven(),
     ("percpu_ref", "", "weak"): "never",
     ("percpu_ref", "unlocked-transfer"): "sometimes",
     ("percpu_ref", "hint-believed"): "sometimes",
