@@ -23,10 +23,11 @@ put back. The program reads the second page at any moment of all this.
 
 from ..findings import WrongEnd
 from ..world import stamp
+from .contract import seven
 
 CONSTANTS = {"BOUNCE_PAGES": 1}
-EXPECT = {
-    ("percpu_ref", ""): "never",
+EXPECT: dict[tuple[str, ...], str] = {
+    **seven(),
     ("percpu_ref", "failed-moves-on"): "sometimes",
     ("percpu_ref", "failed-keeps-locks"): "sometimes",
     ("percpu_ref", "failed-stays-out"): "sometimes",
@@ -58,7 +59,7 @@ def actors(world):
 
 def check(world):
     if world.state_of(world.off) == world.twin.swapoff.OFF_FAILED:
-        area, active = world.twin.area.areas[world.off], world.twin.area.active
+        area, active = world.twin.area.area_at(world.off), world.twin.area.active
         on_list = [active.type[place] for place in range(active.count)]
         if area.flags.v != world.twin.area.SWP_WRITEOK or on_list.count(world.off) != 1:
             raise WrongEnd(f"after the swapoff failed the area has flags {area.flags.v}, and those that take slots are {on_list}")
