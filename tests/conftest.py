@@ -80,6 +80,7 @@ def nothing_leaked(request):
 
     gc.collect()
     api.steer_open()  # once and for all
+    gc.freeze()  # what is there by now (the lab's twins are large) need not be looked at by each collection that follows
     before, threads = support.descriptors(), len(support.engine_threads())
     yield
     gc.collect()
