@@ -114,6 +114,24 @@ def test_arrays_of_objects_stay_in_memory_on_every_thread():
     )
 
 
+def test_arrays_of_objects_are_known_while_other_threads_make_thousands():
+    passes(
+        """
+        import threading
+        on = True
+        def others():
+            while on:
+                keep = [np.empty(1) for _ in range(5000)]
+        threads = [threading.Thread(target=others) for _ in range(3)]
+        for thread in threads: thread.start()
+        wrong = [n for n in range(300) if swappable(np.empty(1 << 16, object).ctypes.data)]
+        on = False
+        for thread in threads: thread.join()
+        assert not wrong, wrong
+        """
+    )
+
+
 def test_what_does_not_fit_in_memory_is_written_out_and_comes_back():
     out = passes(
         """

@@ -1,6 +1,9 @@
 /* The array that a thread made last, to be looked at by that thread without the interpreter's lock (NumPy lets go of it around
- * calloc), while other threads may free it: an array stands in a table from when it is made until it is freed or another takes its
- * place, and who looks at it borrows its place there (lowest bit), which whoever frees it waits for.
+ * calloc), while other threads may free it. Such an array stands in a table until it is freed or its thread makes another, and who
+ * looks at it borrows its place there (lowest bit), which whoever frees it waits for. Making and freeing have the interpreter's lock.
+ *
+ * An array may stand in any of the places of its row, so that arrays of other threads do not push it out between the moment it is
+ * made and the moment its memory is asked for. Threads that ended may leave full rows: then one that nobody borrows has to go.
  */
 #ifndef HOTSWAP_NPALLOC_H
 #define HOTSWAP_NPALLOC_H
@@ -8,35 +11,72 @@
 #include <sched.h>
 #include <stdint.h>
 
-enum { NEWEST_PLACES = 256 };
-static uintptr_t newest_table[NEWEST_PLACES];
+enum { NEWEST_ROWS = 256, NEWEST_PLACES = 8 };
+struct newest {
+    uintptr_t array;  /* lowest bit: it is borrowed */
+    void *thread;     /* that made it; changes while the place is empty */
+};
+static struct newest newest_table[NEWEST_ROWS][NEWEST_PLACES];
 static __thread uintptr_t newest_mine;
 
-static inline uintptr_t *newest_place(uintptr_t array) { return &newest_table[(array >> 4 ^ array >> 12) % NEWEST_PLACES]; }
-static inline void newest_made(void *made)
+static inline struct newest *newest_row(uintptr_t array) { return newest_table[(array >> 4 ^ array >> 12) % NEWEST_ROWS]; }
+static inline int newest_change(struct newest *place, uintptr_t from, uintptr_t to)
 {
-    uintptr_t array = (uintptr_t)made, *place = newest_place(array), there = __atomic_load_n(place, __ATOMIC_RELAXED);
-    newest_mine = array && !(there & 1)
-        && __atomic_compare_exchange_n(place, &there, array, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED) ? array : 0;
+    return __atomic_compare_exchange_n(&place->array, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
+static inline uintptr_t newest_at(const struct newest *place) { return __atomic_load_n(&place->array, __ATOMIC_RELAXED); }
 /* Before it is freed. */
 static inline void newest_freed(void *freed)
 {
-    uintptr_t array = (uintptr_t)freed, *place = newest_place(array), there = __atomic_load_n(place, __ATOMIC_RELAXED);
-    while ((there & ~(uintptr_t)1) == array) {
-        uintptr_t mine = array;
-        if (__atomic_compare_exchange_n(place, &mine, 0, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-            return;
-        sched_yield();
-        there = __atomic_load_n(place, __ATOMIC_RELAXED);
-    }
+    uintptr_t array = (uintptr_t)freed;
+    for (struct newest *place = newest_row(array), *end = place + NEWEST_PLACES; place < end; place++)
+        while ((newest_at(place) & ~(uintptr_t)1) == array) {
+            if (newest_change(place, array, 0))
+                return;
+            sched_yield();
+        }
 }
-/* This thread's, to be given back at once; NULL when there is none, or it was freed. */
-static inline void *newest_borrow(void)
+static inline int newest_stand(uintptr_t array)
 {
-    uintptr_t mine = newest_mine, expected = mine;
-    return mine && __atomic_compare_exchange_n(newest_place(mine), &expected, mine | 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)
-        ? (void *)mine : NULL;
+    struct newest *row = newest_row(array), *place = row, *end = row + NEWEST_PLACES;
+    while (place < end && newest_at(place))
+        place++;
+    if (place == end) {
+        uintptr_t there;
+        for (place = row; place < end; place++)
+            if (!((there = newest_at(place)) & 1) && newest_change(place, there, 0))
+                break;
+        if (place == end)
+            return 0;
+    }
+    place->thread = &newest_mine;
+    __atomic_store_n(&place->array, array, __ATOMIC_RELEASE);
+    return 1;
 }
-static inline void newest_back(void *array) { __atomic_store_n(newest_place((uintptr_t)array), (uintptr_t)array, __ATOMIC_RELEASE); }
+static inline void newest_made(void *made)
+{
+    uintptr_t array = (uintptr_t)made;
+    if (newest_mine)
+        for (struct newest *place = newest_row(newest_mine), *end = place + NEWEST_PLACES; place < end; place++)
+            if (newest_at(place) == newest_mine && place->thread == &newest_mine)
+                newest_change(place, newest_mine, 0);
+    newest_mine = array && newest_stand(array) ? array : 0;
+}
+/* Where this thread's stands, to be given back at once; NULL when there is none, or it was freed. */
+static inline struct newest *newest_borrow(void)
+{
+    uintptr_t mine = newest_mine;
+    if (!mine)
+        return NULL;
+    for (struct newest *place = newest_row(mine), *end = place + NEWEST_PLACES; place < end; place++)
+        if (newest_at(place) == mine && newest_change(place, mine, mine | 1)) {
+            if (place->thread == &newest_mine)
+                return place;
+            __atomic_store_n(&place->array, mine, __ATOMIC_RELEASE);  /* another thread's, at the same address */
+            return NULL;
+        }
+    return NULL;
+}
+static inline void *newest_array(const struct newest *place) { return (void *)(place->array & ~(uintptr_t)1); }
+static inline void newest_back(struct newest *place) { __atomic_store_n(&place->array, place->array & ~(uintptr_t)1, __ATOMIC_RELEASE); }
 #endif

@@ -18,8 +18,11 @@ cdef extern from "Python.h":
 cdef extern from "npalloc.h" nogil:
     void newest_made(void *array)
     void newest_freed(void *array)
-    void *newest_borrow()
-    void newest_back(void *array)
+    struct newest:
+        pass
+    newest *newest_borrow()
+    void *newest_array(newest *place)
+    void newest_back(newest *place)
 
 ctypedef void *(*malloc_call)(void *ctx, size_t size) noexcept nogil
 ctypedef void *(*calloc_call)(void *ctx, size_t count, size_t each) noexcept nogil

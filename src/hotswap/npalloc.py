@@ -78,11 +78,12 @@ def old_array(array):
 
 def holds_objects():
     """Is the memory that this thread asks for now that of an array of objects?"""
-    array = cython.cast(cython.pointer(Array), newest_borrow())
-    if array == cython.NULL:
+    place: cython.pointer(newest) = newest_borrow()
+    if place == cython.NULL:
         return 0
+    array = cython.cast(cython.pointer(Array), newest_array(place))
     objects: cython.bint = array.data == cython.NULL and array.descr != cython.NULL and array.descr.flags & _ITEM_REFCOUNT != 0
-    newest_back(array)
+    newest_back(place)
     return objects
 
 
