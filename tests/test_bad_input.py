@@ -40,7 +40,7 @@ def test_a_limit_below_what_faults_need_is_refused_and_the_sentence_says_what_wo
     Space(f"{number}{unit}", folio).close()
 
 
-@pytest.mark.parametrize("folio", [0, 1, 4095, 4097, "12K", "4M", "2K", -4096, "big", 2.0, None])
+@pytest.mark.parametrize("folio", [0, 1, 4095, 4097, "12K", "4M", "2K", -4096, "big", 2.0, ()])
 def test_a_folio_that_is_none_is_refused(folio):
     with pytest.raises(SizeError, match="folio") as caught:
         Space("16M", folio)

@@ -17,8 +17,10 @@ from .sizes import PAGE, format_size, parse_size
 FOLIO_ORDERS = range(10)  # 4 KiB to 2 MiB
 
 
-def order_of(folio: int | str) -> int:
-    """The logarithm of a folio's pages. Raises ``SizeError`` for what is no folio."""
+def order_of(folio: int | str | None) -> int:
+    """The logarithm of a folio's pages; ``api.ADAPTIVE`` for None. Raises ``SizeError`` for what is no folio."""
+    if folio is None:
+        return int(api.ADAPTIVE)
     size = parse_size(folio, "folio")
     order = (size // PAGE).bit_length() - 1
     if order not in FOLIO_ORDERS or PAGE << order != size:
@@ -31,10 +33,9 @@ def limit_pages(limit: int | str, order: int) -> int:
     pages = parse_size(limit, "limit", whole=machine.memory) // PAGE
     least = api.least_limit(order)
     if pages < least:
-        raise SizeError(
-            f"limit {limit!r} is below what faults need with folios of {format_size(PAGE << order)}; "
-            f"give at least {format_size(least * PAGE)}, or smaller folios."
-        )
+        given = f" with folios of {format_size(PAGE << order)}" if order >= 0 else ""
+        smaller = ", or smaller folios" if order >= 0 else ""
+        raise SizeError(f"limit {limit!r} is below what faults need{given}; give at least {format_size(least * PAGE)}{smaller}.")
     return pages
 
 
@@ -54,10 +55,11 @@ def set_limit(index: int, limit: int | str, order: int) -> None:
 class Arena:
     """An address space of the engine: ``limit``, ``folio`` and ``faults`` as ``Space`` tells them."""
 
-    def __init__(self, limit: int | str, folio: int | str = "64K", *, faults: Literal["thread", "signal"] | None = None):
+    def __init__(self, limit: int | str, folio: int | str | None = None, *, faults: Literal["thread", "signal"] | None = None):
         self._index = -1
         if control.forked:
             raise UnsupportedError(control.FORKED)
+        self._folio = folio
         self._order = order_of(folio)
         self._lock = threading.RLock()  # an array may die at any allocation made under it
         self._extents = 0

@@ -28,19 +28,20 @@ def stats_of(raw: Mapping[str, int]) -> dict[str, int]:
         stats[name] = int(raw[name])
     stats["readahead_pages"] = stats.pop("ahead_pages")
     stats["readahead_hits"] = int(raw["ahead_hits"])
+    stats["folio_splits"], stats["folio_merges"] = int(raw["folio_splits"]), int(raw["folio_merges"])
     stats["writeback_bytes"] = int(raw["pages_out"]) * PAGE
     for name in ("resident", "limit", "pinned", "active", "inactive"):
         stats[f"{name}_bytes"] = int(raw[name]) * PAGE
     return stats
 
 
-def hit_rates(stats: Mapping[str, float], folio: int) -> dict[str, float | None]:
+def hit_rates(stats: Mapping[str, float]) -> dict[str, float | None]:
     """Of the faults on what was swapped out, the share that needed no transfer (``cache``); of the pages that were read ahead, the
-    share that was used (``readahead``; ``folio`` is the unit, in bytes). None where there were none."""
+    share that was used (``readahead``). None where there were none."""
     cache, ahead = stats["faults_minor"] + stats["faults_major"], stats["readahead_pages"]
     return {
         "cache": stats["faults_minor"] / cache if cache else None,
-        "readahead": min(1.0, stats["readahead_hits"] * folio / PAGE / ahead) if ahead else None,
+        "readahead": min(1.0, stats["readahead_hits"] / ahead) if ahead else None,
     }
 
 

@@ -21,7 +21,7 @@ _space: Space | None = None  # of everywhere()
 
 
 @contextlib.contextmanager
-def arrays(limit: int | str, folio: int | str = "64K", *, min_size: int | str = plan.MIN_SIZE) -> Iterator[Space]:
+def arrays(limit: int | str, folio: int | str | None = None, *, min_size: int | str = plan.MIN_SIZE) -> Iterator[Space]:
     """Arrays of ``min_size`` bytes or more that NumPy makes in the block come from a space with this ``limit``, which the block is
     given. They may outlive the block; the space does as long as they do. Arrays of Python objects stay in memory.
 

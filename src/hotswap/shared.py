@@ -17,6 +17,8 @@ from .sizes import PAGE, format_size
 from .snapshot import limit_for
 from .space import Space, _measure
 
+_ORDER = 4  # of its folios, which have one size: 64 KiB, where neither it nor the space was given one
+
 
 class _Object:
     """The engine's object; lives as long as a ``SharedArray`` or any array on it."""
@@ -36,7 +38,7 @@ class _Object:
             raise UnsupportedError(f"shared memory of {format_size(pages * PAGE)} cannot be had ({os.strerror(-index)}).")
         self.index = index
         try:
-            commit.promise(index, pages, order)
+            commit.promise(index, pages)
         except BaseException:
             self.destroy()
             raise
@@ -113,7 +115,8 @@ class SharedArray:
         if self._nbytes == 0:
             raise SizeError(f"a shared array of shape {self._shape} holds nothing; give it at least one element.")
         pages = -(-self._nbytes // PAGE)
-        self._order = min(space._order if folio is None else order_of(folio), (pages - 1).bit_length())
+        given = space._order if folio is None else order_of(folio)
+        self._order = min(given if given >= 0 else _ORDER, (pages - 1).bit_length())
         least = api.least_limit(self._order) * PAGE
         wanted = limit_pages(max(int(limit_for(space, None)), least) if limit is None else limit, self._order)
         self._object = _Object(-(-pages >> self._order) << self._order, self._order, wanted, api.space_features(index))

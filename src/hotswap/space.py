@@ -33,35 +33,36 @@ def _measure(shape: int | Sequence[int], dtype: DTypeLike) -> tuple[np.dtype[Any
 class _Extent:
     """A range of a space's arena; lives as long as any array on it and gives memory and slots back at its end."""
 
-    __slots__ = ("__array_interface__", "__weakref__", "order", "pages", "space", "start")
+    __slots__ = ("__array_interface__", "__weakref__", "pages", "space", "start")
 
     def __init__(self, space: "Space", pages: int, order: int, nbytes: int, start: int | None = None):
         """``start``: a range that is there already, as a fork leaves it, for reading."""
         mine = start is None
-        commit.promise(space._index, pages, order)
+        commit.promise(space._index, pages)
         if start is None:
             start = int(api.space_map(space._index, pages, order))
         if start < 0:
-            api.commit_take_back(space._index, pages, order)
+            api.commit_take_back(space._index, pages)
             raise OutOfSwap(
                 f"an array of {format_size(nbytes)} is refused: the space has no addresses left; free arrays or use another space."
             )
-        self.space, self.start, self.pages, self.order = space, start, pages, order
+        self.space, self.start, self.pages = space, start, pages
         address = api.space_base(space._index) + start * PAGE
         self.__array_interface__ = {"data": (address, not mine), "shape": (nbytes,), "typestr": "|u1", "version": 3}
 
     def __del__(self) -> None:
         if hasattr(self, "__array_interface__") and not control.forked:  # arenas are not inherited
             api.space_unmap(self.space._index, self.start)
-            api.commit_take_back(self.space._index, self.pages, self.order)
+            api.commit_take_back(self.space._index, self.pages)
             self.space._arrays_gone()
 
 
 class Space(Arena):
     """An address space with a hard limit on resident memory.
 
-    ``limit``: bytes, or text such as ``"512M"`` or ``"25%"`` (of the memory that the process may have); staging frames are in it. ``folio``: the unit that is paged, a power of two from
-    4K to 2M; arrays may ask for a smaller one. Large folios suit sequential work, 4K suits scattered single accesses.
+    ``limit``: bytes, or text such as ``"512M"`` or ``"25%"`` (of the memory that the process may have); staging frames are in it. ``folio``: the unit that is paged. None: what suits, by how
+    memory is used, from 4 KiB for scattered accesses to 1 MiB for scans. Or always this, a power of two from 4K to 2M; arrays may
+    ask for a smaller one.
 
     A thread that touches a page for which there is neither memory nor a slot waits until there is; so that this does not
     come as a surprise, making an array raises ``OutOfSwap`` (a ``MemoryError``) when limits and areas could not hold it.
@@ -85,12 +86,16 @@ class Space(Arena):
         kind, dims, nbytes = _measure(shape, dtype)
         if nbytes == 0:
             return np.empty(dims, kind, order)
-        wanted = self._order if folio is None else order_of(folio)
-        if wanted > self._order:
+        most = self._order if self._order >= 0 else api.LARGEST_ORDER
+        wanted = most if folio is None else order_of(folio)
+        if wanted > most:
             raise SizeError(f"folio {folio!r} is larger than the space's; make a Space(folio={folio!r}).")
         pages = -(-nbytes // PAGE)
-        fold = min(wanted, (pages - 1).bit_length())  # no folio larger than the array
-        pages = -(-pages >> fold) << fold
+        if self._order >= 0:  # folios of one size, no larger than the array, and whole
+            fold = min(wanted, (pages - 1).bit_length())
+            pages = -(-pages >> fold) << fold
+        else:
+            fold = min(wanted, pages.bit_length() - 1)
         self._array_comes()
         try:
             extent = _Extent(self, pages, fold, nbytes)
@@ -171,4 +176,4 @@ class Space(Arena):
         """
         self._open()
         how: Literal["thread", "signal"] = "signal" if self._signal else "thread"
-        return Snapshot(self, Space(limit_for(self, limit), PAGE << self._order, faults=how))
+        return Snapshot(self, Space(limit_for(self, limit), self._folio, faults=how))

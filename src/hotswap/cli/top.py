@@ -74,7 +74,7 @@ def top(pid: int | None, delay: float, once: bool, with_json: bool) -> None:
 def as_json(sample: Sample) -> dict[str, Any]:
     look = sample.look
     spaces = [
-        {**space_as_json(space), "rates": sample.rates(space), "hit_rates": counts.hit_rates(space.stats, space.folio)}
+        {**space_as_json(space), "rates": sample.rates(space), "hit_rates": counts.hit_rates(space.stats)}
         for space in look.spaces
     ]
     areas = [{**area_as_json(area), "map": list(look.pictures.get(area.path, b""))} for area in look.areas]
@@ -106,7 +106,7 @@ def lines(sample: Sample) -> list[str]:
         )
         shown.append("  faults/s  " + "  ".join(f"{name} {rates.get(key, 0):,.0f}" for key, name in _KINDS.items()))
         shown.append("  moved/s   " + "  ".join(f"{name} {human(rates.get(key, 0) * PAGE)}" for key, name in _MOVED.items()))
-        hits = counts.hit_rates(rates, space.folio) if rates else {"cache": None, "readahead": None}
+        hits = counts.hit_rates(rates) if rates else {"cache": None, "readahead": None}
         shown.append("  hits      " + "  ".join(f"{name} {'-' if hit is None else f'{hit:.0%}'}" for name, hit in hits.items()))
     for area in sample.look.areas:
         state = "" if area.flags.startswith("active") else " " + area.flags.split()[0]

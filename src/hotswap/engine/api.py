@@ -40,10 +40,12 @@ PARTITION = SWAP_PARTITION
 DIRECT = SWAP_DIRECT
 RAM = SWAP_RAM
 COUNTED = COUNTERS
+ADAPTIVE, LARGEST_ORDER = mmap.ADAPTIVE, mmap.LARGEST_ORDER
 DEBUG = bool(arch.DEBUG)
 FIGURES = (
     "faults_minor", "faults_major", "faults_zero", "faults_write", "pages_in", "pages_out", "pages_clean", "pages_filled",
     "ahead_pages", "ahead_hits", "refaults", "activations", "direct_reclaims", "wait_ns", "unmovable", "poisoned",
+    "wrote_clean", "kept_clean", "folio_splits", "folio_merges",
 )  # fmt: skip
 
 
@@ -198,15 +200,15 @@ def commit_drop(index: cython.int) -> None:
     commit.commit_drop(index)
 
 
-def commit_promise(index: cython.int, pages: cython.ulonglong, order: cython.int) -> tuple:
+def commit_promise(index: cython.int, pages: cython.ulonglong) -> tuple:
     """Does it fit; pages that might have to be out then; pages that the areas hold."""
     verdict = cython.declare(commit.Verdict)
-    fits: cython.bint = commit.commit_promise(index, pages, order, cython.address(verdict))
+    fits: cython.bint = commit.commit_promise(index, pages, cython.address(verdict))
     return bool(fits), verdict.wanted, verdict.room
 
 
-def commit_take_back(index: cython.int, pages: cython.ulonglong, order: cython.int) -> None:
-    commit.commit_take_back(index, pages, order)
+def commit_take_back(index: cython.int, pages: cython.ulonglong) -> None:
+    commit.commit_take_back(index, pages)
 
 
 def heap_calls() -> dict:

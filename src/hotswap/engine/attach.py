@@ -38,7 +38,7 @@ def shm_set_up(mm, pages, features):
     failed = set_up_tables(mm)
     if failed:
         return failed
-    vma_insert(mm, pages, mm.frame_order)
+    vma_insert(mm, pages, mm.order)
     return start_threads(mm, 0)
 
 
@@ -47,7 +47,7 @@ def mm_attach(index, shm_index):
     mm = mm_at(index)
     shm = mm_at(shm_index)
     arch.write_lock(cython.address(mm.mmap_lock))
-    start = vma_insert(mm, shm.arena_pages, shm.frame_order)
+    start = vma_insert(mm, shm.arena_pages, shm.order)
     if start >= 0:
         number = find_vma(mm, start)
         failed = shm_attach(shm, mm, start)

@@ -1,6 +1,6 @@
 from libc.stdint cimport uint32_t, uint64_t
 from hotswap.engine.area cimport Area
-from hotswap.engine.mm cimport Mm
+from hotswap.engine.mm cimport Mm, Pool
 
 cdef enum:
     HANDLE_SHIFT = 20       # a frame's handle is (mm index + 1) << 20 | frame: zero is none
@@ -10,13 +10,16 @@ cdef enum:
 
 cdef uint64_t frame_address(Mm *mm, int frame) noexcept nogil
 cdef void frames_setup(Mm *mm) noexcept nogil
-cdef int frame_take(Mm *mm, bint empty) noexcept nogil
-cdef int frame_wait(Mm *mm) noexcept nogil
+cdef Pool *pool_for(Mm *mm, int order) noexcept nogil
+cdef int frame_take(Mm *mm, bint empty, int order) noexcept nogil
+cdef int frame_wait(Mm *mm, int order) noexcept nogil
 cdef void frame_put(Mm *mm, int frame, int state) noexcept nogil
+cdef void frame_moved(Mm *mm, int frame, int order) noexcept nogil
 cdef int cache_reserve(Mm *mm, uint64_t entry, int slots, int frame) noexcept nogil
 cdef void cache_add(Mm *mm, uint64_t entry, int slots, int frame) noexcept nogil
 cdef void cache_settle(Mm *mm, int frame, bint keep) noexcept nogil
-cdef int cache_take(Mm *mm, uint64_t entry) noexcept nogil
+cdef int cache_take(Mm *mm, uint64_t entry, int slots) noexcept nogil
+cdef bint cache_has(Mm *mm, uint64_t entry, int slots) noexcept nogil
 cdef void cache_forget(uint64_t entry) noexcept nogil
 cdef void standby_drop(Area *area, Mm *owner, int frame) noexcept nogil
 cdef int cache_sweep(Mm *mm, int type) noexcept nogil

@@ -37,54 +37,75 @@ from cython.cimports.libc.stdint import uint32_t, uint64_t
 
 
 def frame_address(mm, frame):
-    return mm.staging + (cython.cast(uint64_t, frame) << (12 + mm.frame_order))
+    return mm.staging + (cython.cast(uint64_t, mm.frames[frame].page) << 12)
 
 
 def frames_setup(mm):
-    mm.ready_head = NO_FRAME
-    mm.empty_head = NO_FRAME
-    mm.standby_head = NO_FRAME
-    mm.standby_tail = NO_FRAME
-    for number in range(mm.frame_count - 1, -1, -1):
-        frame = cython.address(mm.frames[number])
-        frame.state = FRAME_EMPTY
-        frame.next = mm.empty_head
-        mm.empty_head = number
+    """All frames of all pools, one behind the other in the staging memory."""
+    page: uint32_t = 0
+    number: cython.int = 0
+    for level in range(mm.levels):
+        pool = cython.address(mm.pools[level])
+        pool.ready_head = NO_FRAME
+        pool.empty_head = NO_FRAME
+        pool.standby_head = NO_FRAME
+        pool.standby_tail = NO_FRAME
+        for place in range(pool.count):
+            frame = cython.address(mm.frames[number])
+            frame.level = level
+            frame.page = page
+            frame.state = FRAME_EMPTY
+            frame.next = number + 1 if place + 1 < pool.count else NO_FRAME
+            if place == 0:
+                pool.empty_head = number
+            page += cython.cast(uint32_t, 1) << pool.order
+            number += 1
 
 
-def frame_take(mm, empty):
-    """A frame of one's own: without pages when ``empty``, else preferably with; NO_FRAME when none is free or on standby."""
+def pool_for(mm, order):
+    """That with the smallest frames which hold a folio of that order."""
+    level: cython.int = 0
+    while mm.pools[level].order < order:
+        level += 1
+        arch.check(level < mm.levels, b"there are frames for the largest folio")
+    return cython.address(mm.pools[level])
+
+
+def frame_take(mm, empty, order):
+    """A frame of one's own for a folio of that order: without pages when ``empty``, else preferably with; NO_FRAME when none is
+    free or on standby."""
+    pool = pool_for(mm, order)
     arch.mutex_lock(cython.address(mm.frame_lock))
-    number = mm.empty_head if empty else mm.ready_head
+    number = pool.empty_head if empty else pool.ready_head
     if number == NO_FRAME:
-        number = mm.ready_head if empty else mm.empty_head
-        if not empty and mm.standby_head != NO_FRAME:
+        number = pool.ready_head if empty else pool.empty_head
+        if not empty and pool.standby_head != NO_FRAME:
             number = NO_FRAME  # pages that are there beat pages to be made
     if number == NO_FRAME:
-        number = mm.standby_head
+        number = pool.standby_head
     state: cython.int = FRAME_EMPTY
     if number != NO_FRAME:
         state = mm.frames[number].state
         if state == FRAME_STANDBY:
             standby_unlink(mm, number)
         elif state == FRAME_EMPTY:
-            mm.empty_head = mm.frames[number].next
+            pool.empty_head = mm.frames[number].next
         else:
-            mm.ready_head = mm.frames[number].next
+            pool.ready_head = mm.frames[number].next
         mm.frames[number].state = FRAME_BUSY
     arch.mutex_unlock(cython.address(mm.frame_lock))
     if state == FRAME_STANDBY:
         cache_remove(mm, number)
     if empty and state != FRAME_EMPTY:
-        arch.mmu_drop(frame_address(mm, number), cython.cast(uint64_t, 4096) << mm.frame_order)
+        arch.mmu_drop(frame_address(mm, number), cython.cast(uint64_t, 4096) << pool.order)
     return number
 
 
-def frame_wait(mm):
+def frame_wait(mm, order):
     """May block. A frame to read into; those that are out come back when their transfers end."""
     while True:
         seen = arch.event_read(cython.address(mm.relief))
-        number = frame_take(mm, False)
+        number = frame_take(mm, False, order)
         if number != NO_FRAME:
             return number
         arch.event_wait(cython.address(mm.relief), seen, 10000)
@@ -92,17 +113,24 @@ def frame_wait(mm):
 
 def frame_put(mm, frame, state):
     """Gives a BUSY frame back as READY or EMPTY."""
+    pool = cython.address(mm.pools[mm.frames[frame].level])
     arch.mutex_lock(cython.address(mm.frame_lock))
     arch.check(mm.frames[frame].state == FRAME_BUSY, b"a frame that is given back was its giver's own")
     mm.frames[frame].state = state
     if state == FRAME_EMPTY:
-        mm.frames[frame].next = mm.empty_head
-        mm.empty_head = frame
+        mm.frames[frame].next = pool.empty_head
+        pool.empty_head = frame
     else:
-        mm.frames[frame].next = mm.ready_head
-        mm.ready_head = frame
+        mm.frames[frame].next = pool.ready_head
+        pool.ready_head = frame
     arch.mutex_unlock(cython.address(mm.frame_lock))
     arch.event_wake(cython.address(mm.relief))
+
+
+def frame_moved(mm, frame, order):
+    """Gives a frame back whose first pages, a folio's, were moved away; a larger one has pages left."""
+    whole: cython.bint = order == mm.pools[mm.frames[frame].level].order
+    frame_put(mm, frame, FRAME_EMPTY if whole else FRAME_READY)
 
 
 def cache_reserve(mm, entry, slots, frame):
@@ -154,13 +182,14 @@ def cache_settle(mm, frame, keep):
     record = cython.address(mm.frames[frame])
     if keep:
         record.state = FRAME_STANDBY
+        pool = cython.address(mm.pools[record.level])
         record.next = NO_FRAME
-        record.prev = mm.standby_tail
-        if mm.standby_tail != NO_FRAME:
-            mm.frames[mm.standby_tail].next = frame
+        record.prev = pool.standby_tail
+        if pool.standby_tail != NO_FRAME:
+            mm.frames[pool.standby_tail].next = frame
         else:
-            mm.standby_head = frame
-        mm.standby_tail = frame
+            pool.standby_head = frame
+        pool.standby_tail = frame
     else:
         record.state = FRAME_BUSY
     arch.mutex_unlock(cython.address(mm.frame_lock))
@@ -171,10 +200,11 @@ def cache_settle(mm, frame, keep):
         frame_put(mm, frame, FRAME_READY)
 
 
-def cache_take(mm, entry):
-    """The frame that holds the entry, out of the cache and one's own; CACHE_MISS; CACHE_BUSY while it is read or goes away.
+def cache_take(mm, entry, slots):
+    """The frame that holds the entry's slots, out of the cache and one's own; CACHE_MISS; CACHE_BUSY while it is read or goes away.
 
-    The caller's entry keeps the slots, so the frame's bytes are the ones it wants. Guard and lock: its own.
+    The caller's entry keeps the slots, so the frame's bytes are the ones it wants. One that holds more or less than they, from when
+    the folio had another size, is left to age: the slots have the bytes too. Guard and lock: its own.
     """
     type = entry_type(entry)
     area: cython.pointer(Area) = guard.enter(type)
@@ -188,7 +218,7 @@ def cache_take(mm, entry):
         frame: cython.int = handle & ((1 << HANDLE_SHIFT) - 1)
         # Another address space's frame can hold a shared slot. It is not ours to move, and not waited for: its slots hold the
         # same bytes, also while it is read, and the fault reads them for itself.
-        if (handle >> HANDLE_SHIFT) - 1 != cython.cast(uint32_t, mm.index):
+        if (handle >> HANDLE_SHIFT) - 1 != cython.cast(uint32_t, mm.index) or mm.frames[frame].slots != slots:
             result = CACHE_MISS
         elif standby_claim(mm, frame):
             result = frame
@@ -197,6 +227,21 @@ def cache_take(mm, entry):
     arch.mutex_unlock(cython.address(area.lock))
     guard.exit(type)
     return result
+
+
+def cache_has(mm, entry, slots):
+    """Does a frame hold the entry's slots, or is about to? A hint. Guard and lock: its own."""
+    type = entry_type(entry)
+    area: cython.pointer(Area) = guard.enter(type)
+    if not area:
+        return False
+    arch.mutex_lock(cython.address(area.lock))
+    handle = index_find(area, entry)
+    held: cython.bint = handle != 0 and (handle >> HANDLE_SHIFT) - 1 == cython.cast(uint32_t, mm.index)
+    held = held and mm.frames[handle & ((1 << HANDLE_SHIFT) - 1)].slots == slots
+    arch.mutex_unlock(cython.address(area.lock))
+    guard.exit(type)
+    return held
 
 
 def cache_forget(entry):
@@ -226,8 +271,8 @@ def standby_drop(area, owner, frame):
         index_remove(area, owner, frame)
         cache_flag_clear(area, entry_offset(record.entry), record.slots)
         record.state = FRAME_READY
-        record.next = owner.ready_head
-        owner.ready_head = frame
+        record.next = owner.pools[record.level].ready_head
+        owner.pools[record.level].ready_head = frame
     arch.mutex_unlock(cython.address(owner.frame_lock))
     arch.event_wake(cython.address(owner.relief))
 
@@ -319,11 +364,12 @@ def standby_claim(mm, frame):
 
 def standby_unlink(mm, frame):
     record = cython.address(mm.frames[frame])
+    pool = cython.address(mm.pools[record.level])
     if record.prev != NO_FRAME:
         mm.frames[record.prev].next = record.next
     else:
-        mm.standby_head = record.next
+        pool.standby_head = record.next
     if record.next != NO_FRAME:
         mm.frames[record.next].prev = record.prev
     else:
-        mm.standby_tail = record.prev
+        pool.standby_tail = record.prev

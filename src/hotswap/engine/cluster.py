@@ -3,8 +3,7 @@
 A cluster serves folios of one size while anything is in it, so that large folios keep finding aligned room. Each order
 takes slots from its current cluster, front to back; then from a free cluster; then from one with gaps; and when there is
 neither, from a gap in any cluster at all. An order whose clusters are less than half full goes to those with gaps first:
-so small folios never hold more than twice the clusters they need, and large ones that were promised room find it
-(hotswap.commit counts on that). Whoever evicts asks for room for many folios at once and gets them in a row.
+so small folios never hold more than twice the clusters they need, and large ones find room longer. Whoever evicts asks for room for many folios at once and gets them in a row.
 
 Every function: the caller holds the area's lock and is inside the guard from before it found the area until after the call (or
 is swapon, before anybody else can see the area). The lock keeps other users out, only the guard keeps the clusters there.

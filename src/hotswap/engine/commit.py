@@ -12,7 +12,7 @@ import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.mm import MMS, mm_at
-from cython.cimports.libc.stdint import int64_t, uint64_t
+from cython.cimports.libc.stdint import uint64_t
 
 arch.mutex_init(cython.address(account.lock))
 
@@ -27,59 +27,37 @@ def commit_area(type, usable):
 def commit_drop(space):
     """A space goes, and with it what it was promised."""
     arch.mutex_lock(cython.address(account.lock))
-    for order in range(ORDERS):
-        count(space, order, account.promised[space * ORDERS + order], False)
+    account.promised[space] = 0
     arch.mutex_unlock(cython.address(account.lock))
 
 
-def commit_promise(space, pages, order, verdict):
+def commit_promise(space, pages, verdict):
     """Counts a range in. False, and why in ``verdict``, when that is more than fits."""
     arch.mutex_lock(cython.address(account.lock))
-    count(space, order, pages, True)
+    account.promised[space] += pages
     judge(verdict)
     fits: cython.bint = verdict.wanted <= verdict.room
     if not fits:
-        count(space, order, pages, False)
+        account.promised[space] -= pages
     arch.mutex_unlock(cython.address(account.lock))
     return fits
 
 
-def commit_take_back(space, pages, order):
+def commit_take_back(space, pages):
     arch.mutex_lock(cython.address(account.lock))
-    if account.promised[space * ORDERS + order] >= pages:  # not of a space that was dropped
-        count(space, order, pages, False)
+    if account.promised[space] >= pages:  # not of a space that was dropped
+        account.promised[space] -= pages
     arch.mutex_unlock(cython.address(account.lock))
 
 
-def count(space, order, pages, comes):
-    change: int64_t = cython.cast(int64_t, pages) if comes else -cython.cast(int64_t, pages)
-    account.promised[space * ORDERS + order] += change
-    account.in_order[order] += change
-
-
 def judge(verdict):
-    """Pages that may have to be out at one time, and pages that the areas can hold. Caller: the lock.
-
-    Folios of several slots need them in a row, which the ends of an area may not have. Folios that are smaller than others may
-    hold twice the clusters they fill (engine/cluster.py), which then are no use to the larger ones.
-    """
-    largest: cython.int = 0
-    small: uint64_t = 0
-    for order in range(ORDERS):
-        if account.in_order[order]:
-            largest = order
-    for order in range(largest):
-        small += account.in_order[order]
-    out: uint64_t = 0
-    for space in range(MMS):
-        pages: uint64_t = 0
-        for order in range(ORDERS):
-            pages += account.promised[space * ORDERS + order]
-        budget = arch.load(cython.address(mm_at(space).budget))
-        out += pages - budget if pages > budget else 0
-    lost: uint64_t = SLACK * ((cython.cast(uint64_t, 1) << largest) - 1)
-    lost = lost if lost < SLACK * CLUSTER else SLACK * CLUSTER
-    verdict.wanted = out + (small if small < out else out)
+    """Pages that may have to be out at one time, and pages that the areas can hold. Every slot counts, as a large folio that finds no
+    slots in a row is written page by page. Caller: the lock."""
+    verdict.wanted = 0
     verdict.room = 0
+    for space in range(MMS):
+        pages: uint64_t = account.promised[space]
+        budget = arch.load(cython.address(mm_at(space).budget))
+        verdict.wanted += pages - budget if pages > budget else 0
     for type in range(AREAS):
-        verdict.room += account.usable[type] - lost if account.usable[type] > lost else 0
+        verdict.room += account.usable[type]

@@ -16,7 +16,7 @@ cdef int serve_or_wait(Mm *mm, uint64_t address, int flags) noexcept nogil
 cdef int serve_once(Mm *mm, uint64_t address, int flags) noexcept nogil
 cdef int serve_view(Mm *mm, int number, uint64_t page, bint write) noexcept nogil
 cdef void stray(Mm *mm, uint64_t page) noexcept nogil
-cdef uint64_t fault_folio(Mm *mm, uint64_t page, int order, bint write) noexcept nogil
+cdef uint64_t fault_folio(Mm *mm, uint64_t page, bint write) noexcept nogil
 cdef uint64_t first_touch(Mm *mm, uint64_t page, int order) noexcept nogil
 cdef uint64_t fill_in(Mm *mm, uint64_t page, int order, uint64_t value) noexcept nogil
 cdef uint64_t swap_in(Mm *mm, uint64_t page, int order, uint64_t state, bint write) noexcept nogil

@@ -1,6 +1,7 @@
 """The way of a fault, top to bottom.
 
-``fault_main`` waits for one; ``serve_once`` finds the range and locks the folio's entry; ``fault_folio`` looks at what it says:
+``fault_main`` waits for one; ``serve_once`` finds the range and locks the entry of the folio, in the size that suits (``folio_fit`` in
+folio.py); ``fault_folio`` looks at what it says:
 
 - never touched: ``first_touch`` maps zeros;
 - all words were equal: ``fill_in`` makes them again;
@@ -21,8 +22,17 @@ slow too. The limit is charged before a frame is taken; who has a frame never wa
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import area_at, area_read
-from cython.cimports.hotswap.engine.cache import CACHE_BUSY, cache_forget, cache_take, frame_address, frame_put, frame_wait
+from cython.cimports.hotswap.engine.cache import (
+    CACHE_BUSY,
+    cache_forget,
+    cache_take,
+    frame_address,
+    frame_moved,
+    frame_put,
+    frame_wait,
+)
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
+from cython.cimports.hotswap.engine.folio import folio_fit
 from cython.cimports.hotswap.engine.lru import lru_insert, was_hot
 from cython.cimports.hotswap.engine.mm import (
     ACTIVATIONS,
@@ -31,7 +41,6 @@ from cython.cimports.hotswap.engine.mm import (
     FAULTS_MINOR,
     FAULTS_WRITE,
     FAULTS_ZERO,
-    FRAME_EMPTY,
     FRAME_READY,
     KEPT_CLEAN,
     MM_NIL,
@@ -54,10 +63,12 @@ from cython.cimports.hotswap.engine.mm import (
     mm_at,
     pte_entry,
     pte_make,
+    pte_order,
 )
-from cython.cimports.hotswap.engine.readahead import readahead_after, readahead_moved
+from cython.cimports.hotswap.engine.readahead import readahead_after
 from cython.cimports.hotswap.engine.reclaim import charge, charge_now, uncharge
 from cython.cimports.hotswap.engine.shm import shm_fill, shm_view, shm_zero
+from cython.cimports.hotswap.engine.stream import stream_moved
 from cython.cimports.hotswap.engine.swap_map import swap_free
 from cython.cimports.libc.errno import EIO
 from cython.cimports.libc.stdint import uint64_t
@@ -115,20 +126,17 @@ def serve_once(mm, address, flags):
     elif mm.vmas[number].shm != MM_NIL:
         result = serve_view(mm, number, page, (flags & arch.FAULT_WRITE) != 0)
     else:
-        order = mm.vmas[number].order
-        start = mm.vmas[number].start
-        folio: uint64_t = start + ((page - start) >> order << order)
+        folio = folio_fit(mm, cython.address(mm.vmas[number]), page, (flags & arch.FAULT_WRITE) != 0, False)
         pte = cython.address(mm.ptes[folio])
-        arch.bit_lock(cython.address(pte.state))
         lost: cython.bint = arch.load(cython.address(pte.state)) & PTE_KIND == PTE_POISON
-        state = fault_folio(mm, folio, order, (flags & arch.FAULT_WRITE) != 0)
+        state = fault_folio(mm, folio, (flags & arch.FAULT_WRITE) != 0)
         arch.bit_unlock(cython.address(pte.state), state)
         kind = state & PTE_KIND
         if not lost:  # a page that is poisoned now is told by the next access
             in_now: cython.bint = kind == PTE_CLEAN or kind == PTE_DIRTY or kind == PTE_POISON
             result = FAULT_SERVED if in_now else FAULT_WAITS
         if kind == PTE_CLEAN:
-            map_around(mm, number, folio)
+            map_around(mm, number, folio + (cython.cast(uint64_t, 1) << pte_order(state)))
     arch.read_unlock(cython.address(mm.mmap_lock))
     return result
 
@@ -139,16 +147,15 @@ def serve_view(mm, number, page, write):
     object has no memory for it the fault looks again every tenth of a second: what is freed wakes the object, not its views."""
     vma = cython.address(mm.vmas[number])
     shm = mm_at(vma.shm)
-    folio: uint64_t = (page - vma.start) >> vma.order << vma.order
+    folio = folio_fit(shm, cython.address(shm.vmas[0]), page - vma.start, write, False)
     pte = cython.address(shm.ptes[folio])
-    arch.bit_lock(cython.address(pte.state))
     lost: cython.bint = arch.load(cython.address(pte.state)) & PTE_KIND == PTE_POISON
-    state = fault_folio(shm, folio, vma.order, write)
+    state = fault_folio(shm, folio, write)
     kind = state & PTE_KIND
     if kind == PTE_CLEAN or kind == PTE_DIRTY:
-        shm_view(mm, vma.start + folio, vma.order, kind == PTE_CLEAN, write)
+        shm_view(mm, vma.start + folio, pte_order(state), kind == PTE_CLEAN, write)
     elif kind == PTE_POISON and not mm.features & arch.MMU_SIGBUS:
-        poison(mm, vma.start + folio, cython.cast(uint64_t, 1) << vma.order)
+        poison(mm, vma.start + folio, cython.cast(uint64_t, 1) << pte_order(state))
     arch.bit_unlock(cython.address(pte.state), state)
     if lost:
         return FAULT_LOST
@@ -171,10 +178,12 @@ def stray(mm, page):
         arch.store(cython.address(mm.stray), 0)
 
 
-def fault_folio(mm, page, order, write):
-    """What the entry says from now on; the caller has it locked. Still out: there was no memory for it."""
+def fault_folio(mm, page, write):
+    """What the entry of the folio that begins at ``page`` says from now on; the caller has it locked. Still out: there was no memory
+    for it."""
     state = arch.load(cython.address(mm.ptes[page].state))
     kind = state & PTE_KIND
+    order = pte_order(state)
     length = cython.cast(uint64_t, 4096) << order
     if kind == PTE_NONE:
         return first_touch(mm, page, order)
@@ -217,7 +226,7 @@ def fill_in(mm, page, order, value):
     arch.add(cython.address(mm.counter[FAULTS_ZERO]), 1)
     if not charge(mm, cython.cast(uint64_t, 1) << order):
         return arch.load(cython.address(mm.ptes[page].state))
-    frame = frame_wait(mm)
+    frame = frame_wait(mm, order)
     arch.fill(frame_address(mm, frame), cython.cast(uint64_t, 4096) << order, value)
     return map_folio(mm, page, order, frame, 0, True, False)
 
@@ -230,16 +239,16 @@ def swap_in(mm, page, order, state, write):
     hot: cython.bint = was_hot(mm, mm.ptes[page].prev)
     if hot:
         arch.add(cython.address(mm.counter[REFAULTS]), 1)
-    frame = cache_take(mm, entry)
+    frame = cache_take(mm, entry, 1 << order)
     while frame == CACHE_BUSY:  # on its way in, or out of the cache
         seen = arch.event_read(cython.address(mm.relief))
-        frame = cache_take(mm, entry)
+        frame = cache_take(mm, entry, 1 << order)
         if frame == CACHE_BUSY:
             arch.event_wait(cython.address(mm.relief), seen, 1000)
     if frame >= 0:
         arch.add(cython.address(mm.counter[FAULTS_MINOR]), 1)
         if mm.frames[frame].ahead:
-            arch.add(cython.address(mm.counter[AHEAD_HITS]), 1)
+            arch.add(cython.address(mm.counter[AHEAD_HITS]), 1 << order)
             hot = False  # one use, in a scan
     else:
         arch.add(cython.address(mm.counter[FAULTS_MAJOR]), 1)
@@ -257,7 +266,7 @@ def swap_in(mm, page, order, state, write):
 def read_entry(mm, entry, order, page):
     """May block. A frame with the entry's bytes; NO_FRAME, and a line in the log, when they cannot be read."""
     type = entry_type(entry)
-    frame = frame_wait(mm)
+    frame = frame_wait(mm, order)
     failed: cython.int = EIO
     address = cython.declare(uint64_t[1])
     address[0] = frame_address(mm, frame)
@@ -294,8 +303,7 @@ def map_folio(mm, page, order, frame, entry, write, hot):
         arch.check(not arch.mmu_copy(mm.fd, address, frame_address(mm, frame), length, True), b"a folio can be mapped")
         frame_put(mm, frame, FRAME_READY)
     elif mm.features & arch.MMU_MOVE and not arch.mmu_move(mm.fd, address, frame_address(mm, frame), length):
-        # A smaller folio leaves pages of the frame behind.
-        frame_put(mm, frame, FRAME_EMPTY if order == mm.frame_order else FRAME_READY)
+        frame_moved(mm, frame, order)
     else:
         arch.check(not arch.mmu_copy(mm.fd, address, frame_address(mm, frame), length, False), b"a folio can be mapped")
         frame_put(mm, frame, FRAME_READY)
@@ -322,34 +330,33 @@ def release_entry(entry, order):
 
 
 def map_around(mm, number, page):
-    """Maps what lies in the cache behind a folio that was just mapped clean, while the limit has room. Caller: mmap lock."""
-    order = mm.vmas[number].order
-    size: uint64_t = cython.cast(uint64_t, 1) << order
+    """Maps what lies in the cache from ``page`` on, behind a folio that was just mapped clean, while the limit has room. Caller: mmap
+    lock."""
     end: uint64_t = mm.vmas[number].start + mm.vmas[number].pages
-    upto: uint64_t = page + AROUND_PAGES
-    next: uint64_t = page + size
-    found: cython.bint = False
-    while next < end and next < upto:
+    end = end if end < page + AROUND_PAGES else page + AROUND_PAGES
+    next: uint64_t = page
+    while next < end:
         pte = cython.address(mm.ptes[next])
         state = arch.load(cython.address(pte.state))
         if state & PTE_KIND != PTE_SWAPPED or not arch.bit_trylock(cython.address(pte.state)):
             break
         state = arch.load(cython.address(pte.state))
+        order = pte_order(state)
+        size: uint64_t = cython.cast(uint64_t, 1) << order
         frame: cython.int = NO_FRAME
         if state & PTE_KIND == PTE_SWAPPED and charge_now(mm, size):
-            frame = cache_take(mm, pte_entry(state))
+            frame = cache_take(mm, pte_entry(state), 1 << order)
             if frame < 0:
                 uncharge(mm, size)
         if frame < 0:
             arch.bit_unlock(cython.address(pte.state), state)
             break
-        arch.add(cython.address(mm.counter[AHEAD_HITS]), 1)
+        arch.add(cython.address(mm.counter[AHEAD_HITS]), size)
         state = map_folio(mm, next, order, frame, pte_entry(state), False, False)
         arch.bit_unlock(cython.address(pte.state), state)
-        found = True
         next += size
-    if found:
-        readahead_moved(mm, page + size, next)
+    if next != page:
+        stream_moved(mm, page, next)
 
 
 def mostly_written(mm):

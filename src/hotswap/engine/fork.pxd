@@ -21,4 +21,5 @@ cdef void set_child(Mm *child, uint64_t page, uint64_t state, uint32_t prev, uin
 cdef int share_entry(uint64_t entry, int slots) noexcept nogil
 cdef bint copy_dirty(Mm *parent, Mm *child, uint64_t page, Copies *copies) noexcept nogil
 cdef int write_back(Mm *parent, Mm *child, Copies *copies) noexcept nogil
+cdef int write_parts(Mm *parent, Mm *child, Copies *copies, int number) noexcept nogil
 cdef int write_some(Mm *parent, Mm *child, Copies *copies, int done) noexcept nogil

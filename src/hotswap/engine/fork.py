@@ -19,7 +19,9 @@ locked: nobody can come to them while its mmap lock is held. Those who only have
 
 import cython
 from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.lru import lru_link_behind
 from cython.cimports.hotswap.engine.mm import (
+    FOLIO_SPLITS,
     MM_NIL,
     PAGES_OUT,
     PTE_ACTIVE,
@@ -30,6 +32,7 @@ from cython.cimports.hotswap.engine.mm import (
     PTE_PINNED,
     PTE_REFERENCED,
     PTE_SWAPPED,
+    PTE_TAIL,
     address_of,
     mm_at,
     pte_entry,
@@ -40,9 +43,10 @@ from cython.cimports.hotswap.engine.mmap import mm_destroy, unmap_range
 from cython.cimports.hotswap.engine.swap_map import (
     add_swap_count_continuation,
     swap_duplicate,
+    swap_free,
     swapcache_free,
 )
-from cython.cimports.hotswap.engine.writeout import swap_writeout
+from cython.cimports.hotswap.engine.writeout import swap_writeout, swap_writeout_parts
 from cython.cimports.libc.errno import EBUSY, EINVAL, ENOENT, ENOMEM, ENOSPC, EOPNOTSUPP
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 
@@ -63,7 +67,7 @@ def mm_dup(parent_index, child_index):
     arch.write_lock(cython.address(parent.mmap_lock))
     arch.write_lock(cython.address(child.mmap_lock))
     result: cython.int = -EINVAL
-    if child.vma_count == 0 and child.frame_order == parent.frame_order:
+    if child.vma_count == 0 and (child.levels > 1 or child.order == parent.order):
         result = dup_ranges(parent, child, cython.address(copies))
         while result and child.vma_count:
             unmap_range(child, child.vma_count - 1)
@@ -94,6 +98,7 @@ def dup_ranges(parent, child, copies):
         child.vmas[number].start = parent.vmas[number].start
         child.vmas[number].pages = parent.vmas[number].pages
         child.vmas[number].order = parent.vmas[number].order
+        arch.store(cython.address(child.vmas[number].dense), arch.load(cython.address(parent.vmas[number].dense)))
         child.vmas[number].shm = MM_NIL
         child.vma_count = number + 1
         result = dup_range(parent, child, number, copies)
@@ -103,19 +108,22 @@ def dup_ranges(parent, child, copies):
 
 
 def dup_range(parent, child, number, copies):
-    copies.order = parent.vmas[number].order
+    copies.order = 0
     copies.count = 0
     page: uint64_t = parent.vmas[number].start
     end: uint64_t = page + parent.vmas[number].pages
     result: cython.int = 0
     while page < end and not result:
+        size: uint64_t = 1
         if arch.load(cython.address(parent.ptes[page].state)):
             result = lock_folio(parent, child, page, copies)
             if not result:
+                # It may become smaller ones while it waits, but nobody makes larger ones under the mmap lock.
+                size = cython.cast(uint64_t, 1) << pte_order(arch.load(cython.address(parent.ptes[page].state)))
                 result = dup_folio(parent, child, page, copies)
             if not result and (copies.count + 1) << copies.order > COPY_PAGES:
                 result = write_back(parent, child, copies)
-        page += cython.cast(uint64_t, 1) << copies.order
+        page += size
     failed = write_back(parent, child, copies)
     return result if result else failed
 
@@ -143,7 +151,10 @@ def dup_folio(parent, child, page, copies):
     if kind == PTE_DIRTY:
         if state & PTE_PINNED:
             result = -EBUSY
-        elif copy_dirty(parent, child, page, copies):
+        elif copies.count and copies.order != order:  # another size: what is in hand goes first
+            result = write_back(parent, child, copies)
+        copies.order = copies.order if copies.count else order
+        if not result and copy_dirty(parent, child, page, copies):
             return 0
     elif kind == PTE_SWAPPED or kind == PTE_CLEAN:
         result = share_entry(pte_entry(state), 1 << order)
@@ -158,6 +169,9 @@ def dup_folio(parent, child, page, copies):
 
 
 def set_child(child, page, state, prev, next):
+    order = pte_order(state)
+    for tail in range(page + 1, page + (cython.cast(uint64_t, 1) << order)):
+        arch.store(cython.address(child.ptes[tail].state), pte_make(PTE_TAIL, order, 0))
     child.ptes[page].prev = prev
     child.ptes[page].next = next
     arch.store(cython.address(child.ptes[page].state), state)
@@ -199,6 +213,8 @@ def write_back(parent, child, copies):
     got: cython.int = 1
     while done < copies.count and got:
         got = write_some(parent, child, copies, done)
+        if got == 0 and copies.order:
+            got = write_parts(parent, child, copies, done)
         done += got
     for number in range(done, copies.count):
         pte = cython.address(parent.ptes[copies.pages[number]])
@@ -227,3 +243,30 @@ def write_some(parent, child, copies, done):
         kept = arch.load(cython.address(pte.state)) & (PTE_ACTIVE | PTE_REFERENCED)
         arch.bit_unlock(cython.address(pte.state), pte_make(PTE_CLEAN, copies.order, entry) | kept)
     return got
+
+
+def write_parts(parent, child, copies, number):
+    """May block. A large folio for which no area has slots in a row: page by page, as in reclaim.py; it is split in both. 1, or 0 when
+    not all of it found slots, and it is as before."""
+    entries = cython.declare(uint64_t[COPY_PAGES])
+    size = 1 << copies.order
+    out = swap_writeout_parts(parent, copies.buffer + (cython.cast(uint64_t, number) << (12 + copies.order)), size, entries)
+    if out < size:
+        for page in range(out):
+            swap_free(entries[page], 1)
+        return 0
+    arch.add(cython.address(parent.counter[PAGES_OUT]), out)
+    first = copies.pages[number]
+    kept = arch.load(cython.address(parent.ptes[first].state)) & (PTE_ACTIVE | PTE_REFERENCED)
+    place: cython.int = size
+    while place > 0:  # the folio's own entry last
+        place -= 1
+        arch.check(not swap_duplicate(entries[place], 1), b"a new slot can be shared")
+        set_child(child, first + place, pte_make(PTE_SWAPPED, 0, entries[place]), COLD, 0)
+        pte = cython.address(parent.ptes[first + place])
+        if place:
+            arch.bit_lock(cython.address(pte.state))
+            lru_link_behind(parent, cython.cast(uint32_t, first + place), cython.cast(uint32_t, first), kept & PTE_ACTIVE != 0)
+        arch.bit_unlock(cython.address(pte.state), pte_make(PTE_CLEAN, 0, entries[place]) | kept)
+    arch.add(cython.address(parent.counter[FOLIO_SPLITS]), 1)
+    return 1

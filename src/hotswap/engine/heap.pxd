@@ -1,5 +1,6 @@
 from libc.stdint cimport int64_t, uint64_t
 from hotswap cimport arch
+from hotswap.engine.mm cimport Mm
 
 cdef enum:
     KEPT = 64               # freed blocks that are kept for the next of the same size
@@ -9,7 +10,6 @@ cdef enum:
 
 cdef struct Kept:
     int index               # of the space
-    int order
     uint64_t start
     uint64_t pages
 
@@ -29,12 +29,14 @@ cdef int heap_pin(uint64_t address, uint64_t bytes) noexcept nogil
 cdef void heap_unpin(uint64_t address, uint64_t bytes) noexcept nogil
 cdef int heap_close(int index) noexcept nogil
 cdef int space_of(uint64_t address) noexcept nogil
+cdef int order_for(Mm *mm, uint64_t pages) noexcept nogil
+cdef uint64_t whole(Mm *mm, uint64_t pages, int order) noexcept nogil
 cdef uint64_t map_new(int index, uint64_t pages, int order) noexcept nogil
-cdef void give_back(int index, uint64_t start, uint64_t pages, int order) noexcept nogil
+cdef void give_back(int index, uint64_t start, uint64_t pages) noexcept nogil
 cdef bint roomy(int index) noexcept nogil
-cdef int64_t kept_take(int index, uint64_t pages, int order) noexcept nogil
-cdef bint kept_put(int index, uint64_t start, uint64_t pages, int order) noexcept nogil
+cdef int64_t kept_take(int index, uint64_t pages) noexcept nogil
+cdef bint kept_put(int index, uint64_t start, uint64_t pages) noexcept nogil
 cdef void kept_remove(int place) noexcept nogil
 cdef void drop_oldest() noexcept nogil
 cdef int kept_flush(int index) noexcept nogil
-cdef uint64_t move_block(int index, uint64_t start, uint64_t pages, uint64_t wanted, int order) noexcept nogil
+cdef uint64_t move_block(int index, uint64_t start, uint64_t pages, uint64_t wanted) noexcept nogil

@@ -13,7 +13,7 @@ from cython.cimports.hotswap.engine.child import child_is
 from cython.cimports.hotswap.engine.commit import Verdict, commit_promise, commit_take_back
 from cython.cimports.hotswap.engine.mm import MM_NIL, MMS, address_of, mm_at
 from cython.cimports.hotswap.engine.mmap import mm_map, mm_unmap, rows
-from cython.cimports.hotswap.engine.mremap import mm_move, mm_range, mm_resize
+from cython.cimports.hotswap.engine.mremap import mm_move, mm_range, mm_resize, whole_order
 from cython.cimports.hotswap.engine.pin import mm_pin, mm_unpin
 from cython.cimports.libc.errno import EFAULT
 from cython.cimports.libc.stdint import int64_t, uint64_t
@@ -27,16 +27,12 @@ def heap_map(index, bytes, zeroed):
     if child_is():
         return 0
     mm = mm_at(index)
-    pages: uint64_t = (bytes + 4095) >> 12
-    order: cython.int = 0
-    while order < mm.frame_order and pages >> order > 1:
-        order += 1
-    size: uint64_t = cython.cast(uint64_t, 1) << order
-    pages = (pages + size - 1) & ~(size - 1)
+    order = order_for(mm, (bytes + 4095) >> 12)
+    pages = whole(mm, (bytes + 4095) >> 12, order)
     if not roomy(index):
         kept_flush(index)
     else:
-        start = kept_take(index, pages, order)
+        start = kept_take(index, pages)
         if start >= 0:
             kept: uint64_t = address_of(mm, cython.cast(uint64_t, start))
             if zeroed:
@@ -48,13 +44,27 @@ def heap_map(index, bytes, zeroed):
     return address
 
 
+def order_for(mm, pages):
+    """Of the largest folios of a block: no larger than the space's, or than the block."""
+    order: cython.int = 0
+    while order < mm.order and pages >> order > 1:
+        order += 1
+    return order
+
+
+def whole(mm, pages, order):
+    """A block's pages: whole folios where those have one size."""
+    size: uint64_t = cython.cast(uint64_t, 1) << whole_order(mm, order)
+    return (pages + size - 1) & ~(size - 1)
+
+
 def map_new(index, pages, order):
     verdict = cython.declare(Verdict)
-    if not commit_promise(index, pages, order, cython.address(verdict)):
+    if not commit_promise(index, pages, cython.address(verdict)):
         return 0
     start = mm_map(index, pages, order)
     if start < 0:
-        commit_take_back(index, pages, order)
+        commit_take_back(index, pages)
         return 0
     return address_of(mm_at(index), cython.cast(uint64_t, start))
 
@@ -68,13 +78,13 @@ def heap_unmap(address):
     order = cython.declare(cython.int)
     pages = mm_range(index, (address - mm_at(index).arena) >> 12, cython.address(start), cython.address(order))
     arch.check(pages > 0, b"a block that is freed exists")
-    if not kept_put(index, start, cython.cast(uint64_t, pages), order):
-        give_back(index, start, cython.cast(uint64_t, pages), order)
+    if not kept_put(index, start, cython.cast(uint64_t, pages)):
+        give_back(index, start, cython.cast(uint64_t, pages))
 
 
-def give_back(index, start, pages, order):
+def give_back(index, start, pages):
     mm_unmap(index, start)
-    commit_take_back(index, pages, order)
+    commit_take_back(index, pages)
 
 
 def heap_room(address):
@@ -97,30 +107,29 @@ def heap_resize(address, bytes):
     got = mm_range(index, (address - mm.arena) >> 12, cython.address(start), cython.address(order))
     arch.check(got > 0 and address == address_of(mm, start), b"a block that changes its length begins there")
     pages = cython.cast(uint64_t, got)
-    size: uint64_t = cython.cast(uint64_t, 1) << order
-    wanted: uint64_t = ((bytes + 4095 >> 12) + size - 1) & ~(size - 1)
+    wanted = whole(mm, (bytes + 4095) >> 12, order)
     if wanted <= pages:
         if wanted < pages and mm_resize(index, start, wanted) > 0:
-            commit_take_back(index, pages - wanted, order)
+            commit_take_back(index, pages - wanted)
         return address
     verdict = cython.declare(Verdict)
-    fits: cython.bint = commit_promise(index, wanted - pages, order, cython.address(verdict))
+    fits: cython.bint = commit_promise(index, wanted - pages, cython.address(verdict))
     if not fits and kept_flush(index):
-        fits = commit_promise(index, wanted - pages, order, cython.address(verdict))
+        fits = commit_promise(index, wanted - pages, cython.address(verdict))
     if not fits:
         return 0
     if mm_resize(index, start, wanted) > 0:
         return address
-    moved = move_block(index, start, pages, wanted, order)
+    moved = move_block(index, start, pages, wanted)
     if moved == 0:
-        commit_take_back(index, wanted - pages, order)
+        commit_take_back(index, wanted - pages)
     return moved
 
 
-def move_block(index, start, pages, wanted, order):
+def move_block(index, start, pages, wanted):
     """May block. To a place that is long enough. What is more than before was promised by the caller."""
     mm = mm_at(index)
-    to = mm_map(index, wanted, order)
+    to = mm_map(index, wanted, order_for(mm, wanted))
     if to < 0:
         return 0
     address: uint64_t = address_of(mm, cython.cast(uint64_t, to))
@@ -128,11 +137,11 @@ def move_block(index, start, pages, wanted, order):
         index, start, cython.cast(uint64_t, to), pages
     ):  # something is pinned: by way of memory then, both there for a while
         verdict = cython.declare(Verdict)
-        if not commit_promise(index, pages, order, cython.address(verdict)):
+        if not commit_promise(index, pages, cython.address(verdict)):
             mm_unmap(index, cython.cast(uint64_t, to))
             return 0
         arch.copy(address, address_of(mm, start), pages << 12)
-        commit_take_back(index, pages, order)
+        commit_take_back(index, pages)
     mm_unmap(index, start)
     return address
 
@@ -179,14 +188,14 @@ def roomy(index):
     return arch.load(cython.address(mm.resident)) + (budget >> ROOMY_SHIFT) < budget
 
 
-def kept_take(index, pages, order):
+def kept_take(index, pages):
     """The first page of a block of just that size that was kept, the latest first; -1: none was."""
     start: int64_t = -1
     arch.mutex_lock(cython.address(heap.lock))
     place: cython.int = heap.count - 1
     while place >= 0 and start < 0:
         kept = cython.address(heap.kept[place])
-        if kept.pages == pages and kept.index == index and kept.order == order:
+        if kept.pages == pages and kept.index == index:
             start = cython.cast(int64_t, kept.start)
             kept_remove(place)
         place -= 1
@@ -200,12 +209,11 @@ def kept_remove(place):
     heap.count -= 1
     for number in range(place, heap.count):
         heap.kept[number].index = heap.kept[number + 1].index
-        heap.kept[number].order = heap.kept[number + 1].order
         heap.kept[number].start = heap.kept[number + 1].start
         heap.kept[number].pages = heap.kept[number + 1].pages
 
 
-def kept_put(index, start, pages, order):
+def kept_put(index, start, pages):
     """May block. Keeps a block, and lets older ones go for it; False when it is too large or there is no room to spare."""
     most: uint64_t = arch.load(cython.address(mm_at(index).budget)) >> KEPT_SHIFT
     if pages > KEPT_BLOCK or pages > most or not roomy(index):
@@ -217,7 +225,6 @@ def kept_put(index, start, pages, order):
             kept.index = index
             kept.start = start
             kept.pages = pages
-            kept.order = order
             heap.count += 1
             heap.pages += pages
             arch.mutex_unlock(cython.address(heap.lock))
@@ -230,10 +237,9 @@ def drop_oldest():
     index: cython.int = heap.kept[0].index
     start: uint64_t = heap.kept[0].start
     pages: uint64_t = heap.kept[0].pages
-    order: cython.int = heap.kept[0].order
     kept_remove(0)
     arch.mutex_unlock(cython.address(heap.lock))
-    give_back(index, start, pages, order)
+    give_back(index, start, pages)
 
 
 def kept_flush(index):
@@ -249,8 +255,7 @@ def kept_flush(index):
             return flushed
         start: uint64_t = heap.kept[place].start
         pages: uint64_t = heap.kept[place].pages
-        order: cython.int = heap.kept[place].order
         kept_remove(place)
         arch.mutex_unlock(cython.address(heap.lock))
-        give_back(index, start, pages, order)
+        give_back(index, start, pages)
         flushed += 1

@@ -9,5 +9,6 @@ cdef void age(Mm *mm, bint urgent) noexcept nogil
 cdef void lru_insert(Mm *mm, uint64_t page, int order, bint active) noexcept nogil
 cdef void lru_remove(Mm *mm, uint64_t page, int order, bint active) noexcept nogil
 cdef void lru_link(Mm *mm, Lru *lru, uint32_t page, int order) noexcept nogil
+cdef void lru_link_behind(Mm *mm, uint32_t page, uint32_t before, bint active) noexcept nogil
 cdef void lru_unlink(Mm *mm, Lru *lru, uint32_t page, int order) noexcept nogil
 cdef bint was_hot(Mm *mm, uint32_t shadow) noexcept nogil

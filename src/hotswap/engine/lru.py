@@ -2,7 +2,7 @@
 
 A folio that comes in goes to the head of ``inactive`` and leaves at its tail; a scan goes through there and out. Nobody tells a
 process which of its pages were read, so recency is taken from refaults, as the kernel's workingset code does: an eviction leaves
-the clock (evictions so far) in the entry; a folio that comes back while fewer have left than are held in memory would have
+the clock (pages evicted so far) in the entry; a folio that comes back while fewer have left than are held in memory would have
 stayed had the scan not pushed it out, and goes to ``active``. A write fault on a clean folio counts as use too. When ``active``
 has more than its half, its oldest go back to ``inactive``.
 
@@ -35,9 +35,9 @@ def age(mm, urgent):
 
 
 def was_hot(mm, shadow):
-    """Did fewer folios leave since this one did than are in memory? Then it belongs there (32-bit clock, wraps)."""
+    """Did fewer pages leave since this folio did than are in memory? Then it belongs there (32-bit clock, wraps)."""
     distance: uint32_t = cython.cast(uint32_t, arch.load(cython.address(mm.clock))) - shadow
-    return distance <= mm.active.folios + mm.inactive.folios
+    return distance <= mm.active.pages + mm.inactive.pages
 
 
 def lru_insert(mm, page, order, active):
@@ -65,6 +65,22 @@ def lru_link(mm, lru, page, order):
     lru.head = page
     lru.pages += cython.cast(uint64_t, 1) << order
     lru.folios += 1
+
+
+def lru_link_behind(mm, page, before, active):
+    """Files a part of a folio that is split behind the rest of it, where the folio stands on its list."""
+    lru = cython.address(mm.active) if active else cython.address(mm.inactive)
+    arch.mutex_lock(cython.address(mm.lru_lock))
+    pte = cython.address(mm.ptes[page])
+    pte.prev = before
+    pte.next = mm.ptes[before].next
+    if pte.next != EMPTY_LIST:
+        mm.ptes[pte.next].prev = page
+    else:
+        lru.tail = page
+    mm.ptes[before].next = page
+    lru.folios += 1
+    arch.mutex_unlock(cython.address(mm.lru_lock))
 
 
 def lru_unlink(mm, lru, page, order):

@@ -7,8 +7,10 @@ cdef enum:
     AHEADERS = 2            # threads that read ahead for it: two transfers in flight
     VMAS = 65536            # arrays in one
     STREAMS = 16            # sequential readers that readahead can tell apart
+    LEVELS = 3              # sizes of folios in one space
     REQUESTS = 64           # windows that wait to be read ahead
     MM_NIL = -1
+    DENSE_FIRST = 128       # what Vma.dense begins with
 
 cdef enum:                  # what an address space counts, ever upwards but for the last two
     FAULTS_MINOR = 0        # without a transfer
@@ -20,7 +22,7 @@ cdef enum:                  # what an address space counts, ever upwards but for
     PAGES_CLEAN = 6         # dropped without a write
     PAGES_FILLED = 7        # left as a value
     AHEAD_PAGES = 8         # read ahead
-    AHEAD_HITS = 9          # folios of those that were used
+    AHEAD_HITS = 9          # and of those used
     REFAULTS = 10           # back sooner than a scan's length
     ACTIVATIONS = 11
     DIRECT_RECLAIMS = 12    # faults that had to make room themselves
@@ -29,7 +31,9 @@ cdef enum:                  # what an address space counts, ever upwards but for
     POISONED = 15           # pages
     WROTE_CLEAN = 16        # how often a folio that came in clean was written, of late
     KEPT_CLEAN = 17         # and how often it was dropped as it came
-    COUNTERS = 18
+    FOLIO_SPLITS = 18       # folios that became smaller ones
+    FOLIO_MERGES = 19       # and larger ones that were made of such
+    COUNTERS = 20
 
 cdef enum:                  # a page-table entry: lock bits, kind, flags, order, swap entry
     PTE_KIND = 7 << 2
@@ -39,13 +43,14 @@ cdef enum:                  # a page-table entry: lock bits, kind, flags, order,
     PTE_CLEAN = 3 << 2      # in, write-protected; its slots hold the same bytes
     PTE_DIRTY = 4 << 2      # in, writable; has no slots
     PTE_POISON = 5 << 2     # its bytes could not be read back
+    PTE_TAIL = 6 << 2       # of a folio that begins before; only the order says something, which is the folio's
     PTE_PINNED = 1 << 5     # in and not to be evicted: on no list, the pins are counted in `prev`
     PTE_ACTIVE = 1 << 6     # on the active list
     PTE_REFERENCED = 1 << 7 # was seen in use since it came in
     PTE_ORDER_SHIFT = 8     # 4 bits
     PTE_ENTRY_SHIFT = 16    # 45 bits
 
-cdef struct Pte:            # one a page; a folio uses that of its first
+cdef struct Pte:            # one a page; a folio uses that of its first, the others are tails and say where that is (folio.py)
     arch.word state         # bit lock; the rest changes with the unlock
     uint32_t prev           # in: links of the reclaim list it is on, under lru_lock; pins
     uint32_t next           # out: prev is the shadow, the clock of its eviction; FILLED: both are the value
@@ -53,7 +58,8 @@ cdef struct Pte:            # one a page; a folio uses that of its first
 cdef struct Vma:            # an array's range, in pages of the arena
     uint64_t start
     uint64_t pages
-    int order               # of its folios
+    int order               # of its largest folios
+    arch.word dense         # how much of late faults was part of a scan, of 256: a hint (folio.py)
     int shm                 # the shared object that is attached there (shm.py), or MM_NIL; its entries are not in this mm
 
 cdef struct Lru:            # by page number; under lru_lock
@@ -70,7 +76,17 @@ cdef enum:
     FRAME_STANDBY = 4       # in the swap cache: may be used, or taken back at any time
     NO_FRAME = -1
 
+cdef struct Pool:           # of frames of one size; under frame_lock
+    int order
+    int count
+    int ready_head
+    int empty_head
+    int standby_head
+    int standby_tail
+
 cdef struct Frame:          # a folio's worth of staging memory
+    int level               # its pool
+    uint32_t page           # where in the staging memory it begins
     uint64_t entry          # whose slots it holds, under the area's lock while it is in the swap cache
     uint32_t chain          # next in the cache's bucket, likewise
     int slots
@@ -80,13 +96,14 @@ cdef struct Frame:          # a folio's worth of staging memory
     bint ahead              # read ahead, and not yet used
 
 cdef struct Stream:         # a sequential reader; a hint, its words are read and written without a lock
-    arch.word next          # the page it faults on next
-    arch.word window        # folios to read ahead
-    arch.word ahead         # how far that has been asked for
+    arch.word first         # the page it faulted on last
+    arch.word next          # and the one behind what it had; 0: nobody
+    arch.word window        # pages to read ahead
+    arch.word ahead         # how far that has been asked for; below ``next`` when it goes backwards
 
 cdef struct Request:
     uint64_t page
-    int folios
+    uint64_t pages
 
 cdef struct Mm:
     # Fixed while it lives
@@ -98,10 +115,13 @@ cdef struct Mm:
     uint64_t arena          # first address
     uint64_t arena_pages
     Pte *ptes               # one a page of the arena
+    int order               # of the largest folios
     uint64_t staging        # address of the first frame
-    int frame_order
+    uint64_t staging_pages
     int frame_count
     Frame *frames
+    int levels              # sizes of folios, the smallest first; one where the size is given
+    Pool pools[3]           # the frames of each size
     int thread_count
     uint64_t thread[16]
     # The mmlist; under mmlist.lock
@@ -130,10 +150,6 @@ cdef struct Mm:
     arch.word clock         # folios evicted so far
     # Frames
     arch.mutex frame_lock
-    int ready_head
-    int empty_head
-    int standby_head
-    int standby_tail
     # Readahead
     Stream streams[16]
     arch.word stream_turn
@@ -142,7 +158,7 @@ cdef struct Mm:
     int request_head
     int request_count
     arch.word request_event
-    arch.word counter[20]   # by the names above
+    arch.word counter[24]   # by the names above
 
 cdef struct MmList:
     arch.mutex lock

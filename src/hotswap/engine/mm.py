@@ -2,7 +2,8 @@
 
 An address space has one long reservation of addresses (the arena) and a page-table entry for each of its pages; an array is
 a range of it. A folio, the unit that is paged, is described by the entry of its first page: what the entry says, where the
-bytes are, and a lock in the same word. The lock may be held over the folio's own transfer and nothing else may.
+bytes are, and a lock in the same word; the entries of its other pages are tails, and say how large it is. The lock may be held over
+the folio's own transfer and nothing else may. How a folio is found and how it changes its size stands in folio.py.
 
 Lock order: ``mmlist.lock``; an mm's ``mmap_lock`` (held for reading over a whole fault, for writing to map and unmap);
 entries (a second one is only ever tried; those of a shared object after an mmap lock of who attached it); ``lru_lock``, an
@@ -94,7 +95,7 @@ def find_vma(mm, page):
 
 
 def vma_insert(mm, pages, order):
-    """A free range of the arena, first fit, aligned to its folios: its first page, or -1. Caller: mmap lock for writing."""
+    """A free range of the arena, first fit, aligned to its largest folios: its first page, or -1. Caller: mmap lock for writing."""
     start: uint64_t = 0
     place: cython.int = 0
     size: uint64_t = cython.cast(uint64_t, 1) << order
@@ -109,10 +110,12 @@ def vma_insert(mm, pages, order):
         mm.vmas[number].start = mm.vmas[number - 1].start
         mm.vmas[number].pages = mm.vmas[number - 1].pages
         mm.vmas[number].order = mm.vmas[number - 1].order
+        arch.store(cython.address(mm.vmas[number].dense), arch.load(cython.address(mm.vmas[number - 1].dense)))
         mm.vmas[number].shm = mm.vmas[number - 1].shm
     mm.vmas[place].start = start
     mm.vmas[place].pages = pages
     mm.vmas[place].order = order
+    arch.store(cython.address(mm.vmas[place].dense), DENSE_FIRST)
     mm.vmas[place].shm = MM_NIL
     mm.vma_count += 1
     return cython.cast(int64_t, start)
@@ -124,6 +127,7 @@ def vma_remove(mm, number):
         mm.vmas[place].start = mm.vmas[place + 1].start
         mm.vmas[place].pages = mm.vmas[place + 1].pages
         mm.vmas[place].order = mm.vmas[place + 1].order
+        arch.store(cython.address(mm.vmas[place].dense), arch.load(cython.address(mm.vmas[place + 1].dense)))
         mm.vmas[place].shm = mm.vmas[place + 1].shm
 
 

@@ -7,6 +7,10 @@ cdef enum:
     ARENA_LEAST = 16        # and is content with: 256 MiB
     FRAMES_LEAST = 16
     FOLIOS_LEAST = 32       # a limit holds that many besides the frames
+    ADAPTIVE = -1           # instead of an order: what suits
+    LARGEST_ORDER = 8       # of folios then: 1 MiB
+    MIDDLE_ORDER = 4        # 64 KiB
+    STAGING_LEAST = 64      # pages
     STAGING_MOST = 8192     # pages, 32 MiB, unless the frames are larger
 
 cdef arch.word *rows
@@ -33,4 +37,6 @@ cdef bint start_one(Mm *mm, arch.thread_main main, const char *name) noexcept no
 cdef void stop_threads(Mm *mm) noexcept nogil
 cdef void tear_down(Mm *mm) noexcept nogil
 cdef void unmap_range(Mm *mm, int number) noexcept nogil
-cdef void unmap_folio(Mm *mm, uint64_t page, int order) noexcept nogil
+cdef void unmap_folios(Mm *mm, uint64_t page, uint64_t end) noexcept nogil
+cdef uint64_t unmap_folio(Mm *mm, uint64_t page) noexcept nogil
+cdef void set_up_pools(Mm *mm, uint64_t limit, int order) noexcept nogil

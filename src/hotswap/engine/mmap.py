@@ -13,6 +13,7 @@ from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_sweep, frames
 from cython.cimports.hotswap.engine.child import child_watch
 from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.fault import fault_main, release_entry
+from cython.cimports.hotswap.engine.folio import entry_set
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.lru import EMPTY_LIST, lru_remove
 from cython.cimports.hotswap.engine.mm import (
@@ -28,6 +29,7 @@ from cython.cimports.hotswap.engine.mm import (
     PTE_KIND,
     PTE_PINNED,
     PTE_SWAPPED,
+    PTE_TAIL,
     STREAMS,
     VMAS,
     Frame,
@@ -39,6 +41,7 @@ from cython.cimports.hotswap.engine.mm import (
     mmlist_add,
     mmlist_remove,
     pte_entry,
+    pte_order,
     vma_insert,
     vma_remove,
 )
@@ -54,21 +57,55 @@ rows = cython.cast(cython.pointer(arch.word), arch.table(MMS, cython.sizeof(arch
 
 
 def staging_pages(limit, order):
-    """What of a limit is staging frames: a 16th, but at least 16 folios and at most 32 MiB or 16 folios."""
-    size: uint64_t = cython.cast(uint64_t, 1) << order
+    """What of a limit is staging frames: a 16th, but at least 16 folios and at most 32 MiB or 16 folios. Where folios have the
+    size that suits (ADAPTIVE): a 16th, 256 KiB to 32 MiB."""
+    least: uint64_t = cython.cast(uint64_t, STAGING_LEAST) if order == ADAPTIVE else cython.cast(uint64_t, FRAMES_LEAST) << order
+    unit: uint64_t = least // FRAMES_LEAST
     pages: uint64_t = limit >> 4
     pages = pages if pages < STAGING_MOST else cython.cast(uint64_t, STAGING_MOST)
-    pages = pages & ~(size - 1)
-    return pages if pages > FRAMES_LEAST * size else FRAMES_LEAST * size
+    pages = pages & ~(unit - 1)
+    return pages if pages > least else least
 
 
 def least_limit(order):
     """The lowest limit, in pages, with which folios of this order can be served."""
+    if order == ADAPTIVE:
+        return 4 * STAGING_LEAST
     return cython.cast(uint64_t, FRAMES_LEAST + FOLIOS_LEAST) << order
 
 
+def set_up_pools(mm, limit, order):
+    """The sizes of folios, and how many frames each has. Of several, the largest is what 16 frames of fit into the staging memory, up
+    to 1 MiB; single pages and 64 KiB have an 8th of it each, at least 16 and 8 frames."""
+    pages = staging_pages(limit, order)
+    mm.levels = 1
+    mm.pools[0].order = order
+    if order == ADAPTIVE:
+        largest: cython.int = 0
+        while largest < LARGEST_ORDER and cython.cast(uint64_t, FRAMES_LEAST) << (largest + 1) <= pages:
+            largest += 1
+        mm.pools[0].order = 0
+        mm.pools[0].count = cython.cast(cython.int, pages >> 3 if pages >> 3 > FRAMES_LEAST else FRAMES_LEAST)
+        if largest > MIDDLE_ORDER:
+            mm.pools[1].order = MIDDLE_ORDER
+            mm.pools[1].count = cython.cast(cython.int, pages >> 3 >> MIDDLE_ORDER)
+            mm.pools[1].count = mm.pools[1].count if mm.pools[1].count > 8 else 8
+            mm.levels = 2
+        mm.pools[mm.levels].order = largest
+        mm.levels += 1
+    mm.order = mm.pools[mm.levels - 1].order
+    left: uint64_t = pages
+    mm.frame_count = 0
+    for level in range(mm.levels - 1):
+        left -= cython.cast(uint64_t, mm.pools[level].count) << mm.pools[level].order
+        mm.frame_count += mm.pools[level].count
+    mm.pools[mm.levels - 1].count = cython.cast(cython.int, left >> mm.order)
+    mm.frame_count += mm.pools[mm.levels - 1].count
+    mm.staging_pages = pages
+
+
 def mm_create(limit, order, refuse, signal):
-    """A new address space; ``refuse`` masks MMU features out (for tests of the next best way), with ``signal`` faults are served
+    """A new address space, with folios of 2**order pages, or of what suits (ADAPTIVE); ``refuse`` masks MMU features out (for tests of the next best way), with ``signal`` faults are served
     in the thread that faulted. Its index.
 
     -EMFILE: 64 exist; -ENOMEM: no addresses or no threads to be had; -ENOSYS: the kernel lacks write-protect faults; else what
@@ -109,8 +146,7 @@ def set_up_words(mm, limit, order):
     mm.vma_count = 0
     mm.request_head = 0
     mm.request_count = 0
-    mm.frame_order = order
-    mm.frame_count = cython.cast(cython.int, staging_pages(limit, order) >> order)
+    set_up_pools(mm, limit, order)
     arch.rwlock_init(cython.address(mm.mmap_lock))
     arch.mutex_init(cython.address(mm.lru_lock))
     arch.mutex_init(cython.address(mm.frame_lock))
@@ -122,7 +158,7 @@ def set_up_words(mm, limit, order):
     arch.store(cython.address(mm.clock), 0)
     arch.store(cython.address(mm.full_said), 0)
     arch.store(cython.address(mm.stray), -1)
-    arch.store(cython.address(mm.budget), limit - staging_pages(limit, order))
+    arch.store(cython.address(mm.budget), limit - mm.staging_pages)
     mm.active.head = EMPTY_LIST
     mm.active.tail = EMPTY_LIST
     mm.active.pages = 0
@@ -134,6 +170,7 @@ def set_up_words(mm, limit, order):
     for which in range(COUNTERS):
         arch.store(cython.address(mm.counter[which]), 0)
     for number in range(STREAMS):
+        arch.store(cython.address(mm.streams[number].first), 0)
         arch.store(cython.address(mm.streams[number].next), 0)
         arch.store(cython.address(mm.streams[number].window), 0)
         arch.store(cython.address(mm.streams[number].ahead), 0)
@@ -165,7 +202,7 @@ def set_up(mm, refuse, signal):
     if not failed:
         failed = arch.mmu_register(mm.fd, mm.arena, mm.arena_pages << 12, True)
     if not failed:
-        failed = arch.mmu_register(mm.fd, mm.staging, cython.cast(uint64_t, mm.frame_count) << (12 + mm.frame_order), False)
+        failed = arch.mmu_register(mm.fd, mm.staging, mm.staging_pages << 12, False)
     if not failed:
         failed = child_watch()
     if not failed and signal:
@@ -177,7 +214,7 @@ def set_up_tables(mm):
     """Ranges and frames."""
     mm.vmas = cython.cast(cython.pointer(Vma), arch.table(VMAS, cython.sizeof(Vma)))
     mm.frames = cython.cast(cython.pointer(Frame), arch.table(mm.frame_count, cython.sizeof(Frame)))
-    mm.staging = arch.reserve(cython.cast(uint64_t, mm.frame_count) << (12 + mm.frame_order))
+    mm.staging = arch.reserve(mm.staging_pages << 12)
     if not mm.arena or not mm.vmas or not mm.frames or not mm.staging:
         return -ENOMEM
     frames_setup(mm)
@@ -221,7 +258,7 @@ def tear_down(mm):
     if mm.arena:
         arch.release(mm.arena, mm.arena_pages << 12)
     if mm.staging:
-        arch.release(mm.staging, cython.cast(uint64_t, mm.frame_count) << (12 + mm.frame_order))
+        arch.release(mm.staging, mm.staging_pages << 12)
     if mm.fd >= 0:
         arch.close_fd(mm.fd)
     if mm.stopper >= 0:
@@ -259,7 +296,7 @@ def mm_destroy(index):
 
 
 def mm_map(index, pages, order):
-    """A range of ``pages`` pages in folios of 2**order: its first page, or -ENOMEM when the arena has no room."""
+    """A range of ``pages`` pages in folios of up to 2**order: its first page, or -ENOMEM when the arena has no room."""
     mm = mm_at(index)
     arch.write_lock(cython.address(mm.mmap_lock))
     start = vma_insert(mm, pages, order)
@@ -293,12 +330,7 @@ def unmap_range(mm, number):
         return
     start = mm.vmas[number].start
     pages = mm.vmas[number].pages
-    order = mm.vmas[number].order
-    page: uint64_t = start
-    while page < start + pages:
-        if arch.load(cython.address(mm.ptes[page].state)):
-            unmap_folio(mm, page, order)
-        page += cython.cast(uint64_t, 1) << order
+    unmap_folios(mm, start, start + pages)
     if mm.shared:
         arch.check(not arch.shm_punch(mm.fd, start << 12, pages << 12), b"an object gives memory back")
     else:
@@ -306,12 +338,23 @@ def unmap_range(mm, number):
     vma_remove(mm, number)
 
 
-def unmap_folio(mm, page, order):
-    """Waits for whoever works on the folio (reclaim, a swapoff), then takes its entry down. The drop comes after."""
+def unmap_folios(mm, page, end):
+    """Takes down the entries of whole folios. Caller: mmap lock for writing."""
+    while page < end:
+        if arch.load(cython.address(mm.ptes[page].state)):
+            page += unmap_folio(mm, page)
+        else:
+            page += 1
+
+
+def unmap_folio(mm, page):
+    """Waits for whoever works on the folio (reclaim, a swapoff), then takes its entries down; how many. The drop comes after."""
     pte = cython.address(mm.ptes[page])
     arch.bit_lock(cython.address(pte.state))
     state = arch.load(cython.address(pte.state))
     kind = state & PTE_KIND
+    order = pte_order(state)
+    arch.check(kind != PTE_TAIL, b"a range has whole folios")
     if kind == PTE_CLEAN or kind == PTE_DIRTY:
         if state & PTE_PINNED:
             arch.add(cython.address(mm.pinned), -(cython.cast(int64_t, 1) << order))
@@ -320,7 +363,11 @@ def unmap_folio(mm, page, order):
         uncharge(mm, cython.cast(uint64_t, 1) << order)
     if kind == PTE_CLEAN or kind == PTE_SWAPPED:
         release_entry(pte_entry(state), order)
+    pages: uint64_t = cython.cast(uint64_t, 1) << order
+    for tail in range(page + 1, page + pages):
+        entry_set(mm, tail, 0)
     arch.bit_unlock(cython.address(pte.state), 0)
+    return pages
 
 
 def mm_limit(index, limit):
@@ -330,10 +377,9 @@ def mm_limit(index, limit):
     as before then.
     """
     mm = mm_at(index)
-    staging = cython.cast(uint64_t, mm.frame_count) << mm.frame_order
     if limit < mm_least(index):
         return -EINVAL
-    before = arch.swap(cython.address(mm.budget), limit - staging)
+    before = arch.swap(cython.address(mm.budget), limit - mm.staging_pages)
     barren: cython.int = 0
     while arch.load(cython.address(mm.resident)) > arch.load(cython.address(mm.budget)):
         used: cython.bint = guard_use_mm(index)
@@ -355,8 +401,7 @@ def mm_limit(index, limit):
 def mm_least(index):
     """The lowest limit, in pages, that can be set now."""
     mm = mm_at(index)
-    folios: uint64_t = cython.cast(uint64_t, mm.frame_count) + FOLIOS_LEAST
-    return (folios << mm.frame_order) + arch.load(cython.address(mm.pinned))
+    return mm.staging_pages + (cython.cast(uint64_t, FOLIOS_LEAST) << mm.pools[0].order) + arch.load(cython.address(mm.pinned))
 
 
 def mm_forked():
@@ -380,7 +425,7 @@ def mm_figure(index, which):
     """A counter by its name in mm.pxd; after those: resident pages with the staging frames, the limit, pinned, the limit
     without the staging frames, active, inactive."""
     mm = mm_at(index)
-    staging = cython.cast(uint64_t, mm.frame_count) << mm.frame_order
+    staging = mm.staging_pages
     if which < COUNTERS:
         return arch.load(cython.address(mm.counter[which]))
     if which == COUNTERS:

@@ -8,6 +8,7 @@ What the caller owes: nobody touches a range that is being moved or cut, as with
 
 import cython
 from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.folio import before_order, entry_set, folio_lock, folio_split
 from cython.cimports.hotswap.engine.lru import lru_insert, lru_remove
 from cython.cimports.hotswap.engine.mm import (
     MM_NIL,
@@ -17,11 +18,14 @@ from cython.cimports.hotswap.engine.mm import (
     PTE_DIRTY,
     PTE_KIND,
     PTE_POISON,
+    PTE_TAIL,
     address_of,
     find_vma,
     mm_at,
+    pte_make,
+    pte_order,
 )
-from cython.cimports.hotswap.engine.mmap import unmap_folio
+from cython.cimports.hotswap.engine.mmap import unmap_folios
 from cython.cimports.libc.errno import EBUSY, EINVAL, ENOMEM
 from cython.cimports.libc.stdint import int64_t, uint64_t
 
@@ -49,7 +53,7 @@ def mm_resize(index, page, pages):
     if number == MM_NIL or mm.vmas[number].start != page:
         arch.write_unlock(cython.address(mm.mmap_lock))
         return -EINVAL
-    order = mm.vmas[number].order
+    order = whole_order(mm, mm.vmas[number].order)
     old: uint64_t = mm.vmas[number].pages
     size: uint64_t = cython.cast(uint64_t, 1) << order
     wanted: uint64_t = (pages + size - 1) & ~(size - 1)
@@ -59,12 +63,9 @@ def mm_resize(index, page, pages):
         return -ENOMEM
     if wanted > old and arch.load(cython.address(mm.counter[POISONED])):  # as in mm_map()
         arch.mmu_drop(address_of(mm, page + old), (wanted - old) << 12)
-    next: uint64_t = page + wanted
-    while next < page + old:
-        if arch.load(cython.address(mm.ptes[next].state)):
-            unmap_folio(mm, next, order)
-        next += size
     if wanted < old:
+        cut(mm, page + wanted)
+        unmap_folios(mm, page + wanted, page + old)
         arch.mmu_drop(address_of(mm, page + wanted), (old - wanted) << 12)
     mm.vmas[number].pages = wanted
     arch.write_unlock(cython.address(mm.mmap_lock))
@@ -79,24 +80,43 @@ def mm_move(index, source, to, pages):
     if arch.load(cython.address(mm.pinned)):  # nobody pins under the mmap lock
         arch.write_unlock(cython.address(mm.mmap_lock))
         return -EBUSY
-    order = mm.vmas[find_vma(mm, source)].order
     done: uint64_t = 0
     while done < pages:
         if arch.load(cython.address(mm.ptes[source + done].state)):
-            move_folio(mm, source + done, to + done, order)
-        done += cython.cast(uint64_t, 1) << order
+            done += move_folio(mm, source + done, to + done)
+        else:
+            done += 1
     arch.write_unlock(cython.address(mm.mmap_lock))
     return 0
 
 
-def move_folio(mm, source, to, order):
-    """Both ranges are the caller's alone but for reclaim and swapoffs, which try or take the entry's lock."""
+def whole_order(mm, order):
+    """What ranges are multiples of: their folios' size where one is given."""
+    return order if order < mm.pools[0].order else mm.pools[0].order
+
+
+def cut(mm, page):
+    """From here on a folio begins at ``page``, if one went over it."""
+    while True:
+        folio = folio_lock(mm, page)
+        state = arch.load(cython.address(mm.ptes[folio].state))
+        if folio == page:
+            arch.bit_unlock(cython.address(mm.ptes[folio].state), state)
+            return
+        folio_split(mm, folio, before_order(mm, pte_order(state)))
+
+
+def move_folio(mm, source, to):
+    """Pages of it. Both ranges are the caller's alone but for reclaim, readahead and swapoffs, which try or take the entry's lock."""
     old = cython.address(mm.ptes[source])
     new = cython.address(mm.ptes[to])
     arch.bit_lock(cython.address(old.state))
     arch.bit_lock(cython.address(new.state))  # a second one, but nobody knows of it yet
     state = arch.load(cython.address(old.state))
     kind = state & PTE_KIND
+    order = pte_order(state)
+    pages: uint64_t = cython.cast(uint64_t, 1) << order
+    arch.check(kind != PTE_TAIL, b"a range has whole folios")
     if kind == PTE_CLEAN or kind == PTE_DIRTY:
         lru_remove(mm, source, order, state & PTE_ACTIVE != 0)
         carry(mm, address_of(mm, source), address_of(mm, to), cython.cast(uint64_t, 4096) << order, kind == PTE_CLEAN)
@@ -104,8 +124,12 @@ def move_folio(mm, source, to, order):
     elif kind != PTE_POISON:
         new.prev = old.prev
         new.next = old.next
+    for tail in range(1, pages):
+        entry_set(mm, to + tail, pte_make(PTE_TAIL, order, 0))
+        entry_set(mm, source + tail, 0)
     arch.bit_unlock(cython.address(new.state), state)
     arch.bit_unlock(cython.address(old.state), 0)
+    return pages
 
 
 def carry(mm, source, to, length, protect):

@@ -8,6 +8,7 @@ mapped in the view that was named.
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.fault import fault_folio
+from cython.cimports.hotswap.engine.folio import folio_fit, folio_lock
 from cython.cimports.hotswap.engine.lru import lru_insert, lru_remove
 from cython.cimports.hotswap.engine.mm import (
     MM_NIL,
@@ -18,6 +19,7 @@ from cython.cimports.hotswap.engine.mm import (
     PTE_POISON,
     find_vma,
     mm_at,
+    pte_order,
 )
 from cython.cimports.hotswap.engine.mmap import FOLIOS_LEAST
 from cython.cimports.hotswap.engine.shm import shm_view
@@ -38,53 +40,51 @@ def mm_pin(index, page, pages):
         arch.read_unlock(cython.address(mm.mmap_lock))
         return -EFAULT
     vma = cython.address(mm.vmas[number])
-    owner = mm if vma.shm == MM_NIL else mm_at(vma.shm)
-    size: uint64_t = cython.cast(uint64_t, 1) << vma.order
-    first = page - (page - vma.start) % size
-    spare: uint64_t = cython.cast(uint64_t, FOLIOS_LEAST) << owner.frame_order
     result: cython.int = 0
-    next = first
-    while next < page + pages:
-        wanted = arch.add(cython.address(owner.pinned), size)
-        if wanted + spare > arch.load(cython.address(owner.budget)):
-            arch.add(cython.address(owner.pinned), -cython.cast(int64_t, size))
-            result = -ENOMEM
-            break
+    next: uint64_t = page
+    while next < page + pages and result >= 0:
         result = pin_folio(mm, vma, next)
-        if result:
-            arch.add(cython.address(owner.pinned), -cython.cast(int64_t, size))
-            break
-        next += size
-    if result:
-        while next > first:
-            next -= size
-            unpin_folio(mm, vma, next)
+        if result >= 0:
+            next += cython.cast(uint64_t, result)
+    if result < 0 and next > page:
+        unpin_range(mm, vma, page, next)
     arch.read_unlock(cython.address(mm.mmap_lock))
-    return result
+    return result if result < 0 else 0
 
 
 def pin_folio(mm, vma, page):
-    """The caller has counted it; a folio that was pinned already gives that back."""
+    """Pins the folio that a page is in; how many of its pages there are from that on, or -errno."""
     owner = mm if vma.shm == MM_NIL else mm_at(vma.shm)
-    folio: uint64_t = page if vma.shm == MM_NIL else page - vma.start
+    base: uint64_t = 0 if vma.shm == MM_NIL else vma.start
+    folio = folio_fit(owner, vma if vma.shm == MM_NIL else cython.address(owner.vmas[0]), page - base, True, True)
     pte = cython.address(owner.ptes[folio])
-    arch.bit_lock(cython.address(pte.state))
     state = arch.load(cython.address(pte.state))
+    size: uint64_t = cython.cast(uint64_t, 1) << pte_order(state)
     if state & PTE_PINNED:
         pte.prev += 1
-        arch.add(cython.address(owner.pinned), -(cython.cast(int64_t, 1) << vma.order))
-    else:
-        state = fault_folio(owner, folio, vma.order, True)
+    elif room_to_pin(owner, size):
+        state = fault_folio(owner, folio, True)
         if state & PTE_KIND == PTE_DIRTY:
-            lru_remove(owner, folio, vma.order, state & PTE_ACTIVE != 0)
+            lru_remove(owner, folio, pte_order(state), state & PTE_ACTIVE != 0)
             pte.prev = 1
             state = (state & ~cython.cast(uint64_t, PTE_ACTIVE)) | PTE_PINNED
+        else:
+            arch.add(cython.address(owner.pinned), -cython.cast(int64_t, size))
     if state & PTE_PINNED and owner.shared:
-        shm_view(mm, page, vma.order, False, True)
+        shm_view(mm, base + folio, pte_order(state), False, True)
     arch.bit_unlock(cython.address(pte.state), state)
     if state & PTE_PINNED:
-        return 0
+        return cython.cast(cython.int, folio + size - (page - base))
     return -EIO if state & PTE_KIND == PTE_POISON else -ENOMEM
+
+
+def room_to_pin(owner, size):
+    """Counts pages as pinned, if that leaves faults their share of the limit."""
+    spare: uint64_t = cython.cast(uint64_t, FOLIOS_LEAST) << owner.pools[0].order
+    if arch.add(cython.address(owner.pinned), size) + spare <= arch.load(cython.address(owner.budget)):
+        return True
+    arch.add(cython.address(owner.pinned), -cython.cast(int64_t, size))
+    return False
 
 
 def mm_unpin(index, page, pages):
@@ -93,24 +93,28 @@ def mm_unpin(index, page, pages):
     arch.read_lock(cython.address(mm.mmap_lock))
     number = find_vma(mm, page)
     arch.check(number >= 0, b"a range that is pinned exists")
-    vma = cython.address(mm.vmas[number])
-    next = page - (page - vma.start) % (cython.cast(uint64_t, 1) << vma.order)
-    while next < page + pages:
-        unpin_folio(mm, vma, next)
-        next += cython.cast(uint64_t, 1) << vma.order
+    unpin_range(mm, cython.address(mm.vmas[number]), page, page + pages)
     arch.read_unlock(cython.address(mm.mmap_lock))
 
 
-def unpin_folio(mm, vma, page):
+def unpin_range(mm, vma, page, end):
     owner = mm if vma.shm == MM_NIL else mm_at(vma.shm)
-    folio: uint64_t = page if vma.shm == MM_NIL else page - vma.start
+    base: uint64_t = 0 if vma.shm == MM_NIL else vma.start
+    next: uint64_t = page - base
+    while next < end - base:
+        next = unpin_folio(owner, folio_lock(owner, next))
+
+
+def unpin_folio(owner, folio):
+    """The caller has locked its entry; the page behind it."""
     pte = cython.address(owner.ptes[folio])
-    arch.bit_lock(cython.address(pte.state))
     state = arch.load(cython.address(pte.state))
     arch.check(state & PTE_PINNED != 0, b"a folio that is unpinned was pinned")
+    order = pte_order(state)
     pte.prev -= 1
     if pte.prev == 0:
-        lru_insert(owner, folio, vma.order, False)
-        arch.add(cython.address(owner.pinned), -(cython.cast(int64_t, 1) << vma.order))
+        lru_insert(owner, folio, order, False)
+        arch.add(cython.address(owner.pinned), -(cython.cast(int64_t, 1) << order))
         state &= ~cython.cast(uint64_t, PTE_PINNED)
     arch.bit_unlock(cython.address(pte.state), state)
+    return folio + (cython.cast(uint64_t, 1) << order)

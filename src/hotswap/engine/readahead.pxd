@@ -1,5 +1,6 @@
 from libc.stdint cimport uint64_t
 from hotswap.engine.mm cimport Mm
+from hotswap.engine.stream cimport Ahead
 
 cdef enum:
     WIDEST = 2048           # pages of the widest window, 8 MiB
@@ -10,9 +11,9 @@ cdef struct Span:           # folios that are out in consecutive slots
     int folios
 
 cdef void readahead_after(Mm *mm, uint64_t page, int order) noexcept nogil
-cdef void ask(Mm *mm, uint64_t page, int folios, int order) noexcept nogil
+cdef void ask(Mm *mm, Ahead *ahead) noexcept nogil
 cdef void readahead_main(int index) noexcept nogil
-cdef void read_window(Mm *mm, uint64_t page, int folios) noexcept nogil
+cdef void read_window(Mm *mm, uint64_t page, uint64_t pages) noexcept nogil
+cdef int enlarge(Mm *mm, uint64_t page, uint64_t end) noexcept nogil
 cdef void gather(Mm *mm, uint64_t page, int order, int folios, Span *span) noexcept nogil
 cdef int take_slots(Mm *mm, uint64_t entry, int order, int folios, int *frames) noexcept nogil
-cdef void readahead_moved(Mm *mm, uint64_t page, uint64_t to) noexcept nogil

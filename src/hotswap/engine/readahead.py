@@ -1,13 +1,12 @@
 """Readahead: what a sequential reader will fault on next is brought into the swap cache before it does.
 
-``readahead_after`` runs at the end of a swap-in: it recognises the reader by the page it was expected at, widens the
-reader's window while it goes on, and asks a thread of the space to read. ``read_window`` reads neighbours whose slots are
-neighbours too, in large transfers, into frames of the cache; nothing is mapped, nobody's entry is locked. A fault then
-finds its folio there (fault.py, which maps small ones behind it in the same go).
+``readahead_after`` runs at the end of a swap-in: it recognises the reader by the page it was expected at (stream.py), widens the
+reader's window while it goes on, and asks a thread of the space to read. ``read_window`` makes large folios of neighbours that
+are out (folio.py) and reads those whose slots are neighbours too, in large transfers, into frames of the cache; nothing is mapped,
+nobody's entry is locked over a transfer. A fault then finds its folio there (fault.py, which maps small ones behind it in the same go).
 
 A slot is taken into the cache inside the guard and only while somebody refers to it, so what is read stays true, and the slot
-keeps its area on over the transfer; on an area that is being emptied nothing is read ahead (seed 001, races R01 and R19). Streams are hints: their words are read and
-written without a lock, a wrong one costs a read.
+keeps its area on over the transfer; on an area that is being emptied nothing is read ahead (seed 001, races R01 and R19).
 """
 
 import cython
@@ -15,6 +14,7 @@ from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import area_at, area_read
 from cython.cimports.hotswap.engine.cache import cache_forget, cache_reserve, cache_settle, frame_address, frame_put, frame_take
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
+from cython.cimports.hotswap.engine.folio import before_order, folio_merge, largest_order
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.mm import (
     AHEAD_PAGES,
@@ -23,60 +23,56 @@ from cython.cimports.hotswap.engine.mm import (
     PAGES_IN,
     PTE_KIND,
     PTE_SWAPPED,
+    PTE_TAIL,
     REQUESTS,
-    STREAMS,
     find_vma,
     mm_at,
     pte_entry,
+    pte_order,
 )
+from cython.cimports.hotswap.engine.stream import STREAM_NONE, Ahead, stream_expected, stream_new, stream_went_on
 from cython.cimports.hotswap.engine.swap_map import swap_count
 from cython.cimports.libc.errno import EBUSY
 from cython.cimports.libc.stdint import uint64_t
 
 
 def readahead_after(mm, page, order):
-    """A fault brought ``page`` in. If a reader was expected here, look further ahead of it; else remember it as a new one."""
-    size: uint64_t = cython.cast(uint64_t, 1) << order
-    for number in range(STREAMS):
-        stream = cython.address(mm.streams[number])
-        if arch.load(cython.address(stream.next)) != page:
-            continue
-        arch.store(cython.address(stream.next), page + size)
-        window = arch.load(cython.address(stream.window)) * 2
-        most: uint64_t = WIDEST >> order
-        spare: uint64_t = mm.frame_count >> 2  # windows of all readers together leave frames for faults and reclaim
-        window = window if window < most else most
-        window = window if window < spare else spare
-        window = window if window > 1 else 1
-        arch.store(cython.address(stream.window), window)
-        ahead = arch.load(cython.address(stream.ahead))
-        if ahead < page + size:
-            ahead = page + size
-        # Half of the window used up: ask for the rest of it in one go.
-        if ahead <= page + (window << order) // 2 + size:
-            upto = page + size + (window << order)
-            arch.store(cython.address(stream.ahead), upto)
-            ask(mm, ahead, cython.cast(cython.int, (upto - ahead) >> order), order)
+    """A fault brought the folio at ``page`` in. If a reader was expected here, look further ahead of it; else remember it as a new one."""
+    ahead = cython.declare(Ahead)
+    number = stream_expected(mm, page)
+    if number == STREAM_NONE:
+        stream_new(mm, page, cython.cast(uint64_t, 1) << order)
         return
-    stream = cython.address(mm.streams[arch.add(cython.address(mm.stream_turn), 1) % STREAMS])
-    arch.store(cython.address(stream.next), page + size)
-    arch.store(cython.address(stream.window), 1)
-    arch.store(cython.address(stream.ahead), 0)
+    # Windows of all readers together leave frames for faults and reclaim.
+    largest = cython.address(mm.pools[mm.levels - 1])
+    spare: uint64_t = cython.cast(uint64_t, largest.count) << largest.order >> 2
+    most: uint64_t = spare if spare < WIDEST else cython.cast(uint64_t, WIDEST)
+    stream_went_on(mm, number, page, cython.cast(uint64_t, 1) << order, most, cython.address(ahead))
+    if ahead.pages:
+        ask(mm, cython.address(ahead))
 
 
-def ask(mm, page, folios, order):
-    """Leaves a window for the readahead threads, a transfer each; when they are far behind the rest is not worth having."""
-    most: cython.int = AHEAD_READ >> order
-    most = most if most > 1 else 1
+def ask(mm, ahead):
+    """Leaves pages for the readahead threads, a transfer each, cut where large folios begin; when they are far behind the rest is
+    not worth having."""
+    page: uint64_t = ahead.page
+    end: uint64_t = page + ahead.pages
     arch.mutex_lock(cython.address(mm.request_lock))
-    while folios > 0 and mm.request_count < REQUESTS:
+    while page < end and mm.request_count < REQUESTS:
         place = (mm.request_head + mm.request_count) % REQUESTS
-        part: cython.int = folios if folios < most else most
-        mm.requests[place].page = page
-        mm.requests[place].folios = part
+        first: uint64_t = page
+        last: uint64_t = end
+        if ahead.back:
+            first = (end - 1) & ~cython.cast(uint64_t, AHEAD_READ - 1)
+            first = first if first > page else page
+            end = first
+        else:
+            last = (page | (AHEAD_READ - 1)) + 1
+            last = last if last < end else end
+            page = last
+        mm.requests[place].page = first
+        mm.requests[place].pages = last - first
         mm.request_count += 1
-        page += cython.cast(uint64_t, part) << order
-        folios -= part
     arch.mutex_unlock(cython.address(mm.request_lock))
     arch.event_wake(cython.address(mm.request_event))
 
@@ -86,45 +82,39 @@ def readahead_main(index):
     while not arch.load(cython.address(mm.stop)):
         seen = arch.event_read(cython.address(mm.request_event))
         page: uint64_t = 0
-        folios: cython.int = 0
+        pages: uint64_t = 0
         arch.mutex_lock(cython.address(mm.request_lock))
         if mm.request_count:
             page = mm.requests[mm.request_head].page
-            folios = mm.requests[mm.request_head].folios
+            pages = mm.requests[mm.request_head].pages
             mm.request_head = (mm.request_head + 1) % REQUESTS
             mm.request_count -= 1
         arch.mutex_unlock(cython.address(mm.request_lock))
-        if folios:
-            read_window(mm, page, folios)
+        if pages:
+            read_window(mm, page, pages)
         else:
             arch.event_wait(cython.address(mm.request_event), seen, -1)
 
 
-def read_window(mm, page, folios):
+def read_window(mm, page, pages):
     """May block. Reads what of a window is out, in runs of neighbouring slots."""
-    arch.read_lock(cython.address(mm.mmap_lock))
-    number = find_vma(mm, page)
-    if number < 0:
-        arch.read_unlock(cython.address(mm.mmap_lock))
-        return
-    order = mm.vmas[number].order
-    left: uint64_t = (mm.vmas[number].start + mm.vmas[number].pages - page) >> order
-    arch.read_unlock(cython.address(mm.mmap_lock))
-    # From here on the array may go: entries are then empty, and slots that were taken stay ours until they are let go.
+    # The array may go at any time: entries are then empty, and slots that were taken stay ours until they are let go.
     used: cython.bint = guard_use_mm(mm.index)
-    if cython.cast(uint64_t, folios) > left:
-        folios = cython.cast(cython.int, left)
     frames = cython.declare(cython.int[AHEAD_READ])
     addresses = cython.declare(uint64_t[AHEAD_READ])
     span = cython.declare(Span)
-    while folios > 0:
+    end: uint64_t = page + pages
+    while page < end:
+        order = enlarge(mm, page, end)
+        if order < 0:
+            break
         most: cython.int = AHEAD_READ >> order
         most = most if most > 1 else 1
-        gather(mm, page, order, folios if folios < most else most, cython.address(span))
+        left: cython.int = cython.cast(cython.int, (end - page + (cython.cast(uint64_t, 1) << order) - 1) >> order)
+        gather(mm, page, order, left if left < most else most, cython.address(span))
         run = span.folios
         if run == 0:
             page += cython.cast(uint64_t, 1) << order
-            folios -= 1
             continue
         entry = span.entry
         type = entry_type(entry)
@@ -147,8 +137,32 @@ def read_window(mm, page, folios):
                     cache_forget(part)  # let go of meanwhile, when the frame could not be taken out of the cache
         run = got if got else 1  # none: the first is in the cache already, or was just freed
         page += cython.cast(uint64_t, run) << order
-        folios -= run
     guard_unuse_mm(mm.index, used)
+
+
+def enlarge(mm, page, end):
+    """The order of the folio at ``page``, after an attempt to make it larger; -1 when there is no range there."""
+    arch.read_lock(cython.address(mm.mmap_lock))
+    number = find_vma(mm, page)
+    if number < 0 or page >= mm.vmas[number].start + mm.vmas[number].pages:
+        arch.read_unlock(cython.address(mm.mmap_lock))
+        return -1
+    vma = cython.address(mm.vmas[number])
+    stop: uint64_t = vma.start + vma.pages
+    state = arch.load(cython.address(mm.ptes[page].state))
+    order: cython.int = 0 if state & PTE_KIND == PTE_TAIL else pte_order(state)
+    merged: cython.bint = False
+    if state & PTE_KIND == PTE_SWAPPED:
+        wanted: cython.int = largest_order(mm, vma)
+        while wanted > order and not merged:
+            size: uint64_t = cython.cast(uint64_t, 1) << wanted
+            if page & (size - 1) == 0 and page + size <= end and page + size <= stop:
+                merged = folio_merge(mm, page, wanted)
+            if not merged:
+                wanted = before_order(mm, wanted)
+        order = wanted if merged else order
+    arch.read_unlock(cython.address(mm.mmap_lock))
+    return order
 
 
 def gather(mm, page, order, folios, span):
@@ -158,7 +172,7 @@ def gather(mm, page, order, folios, span):
     span.entry = 0
     while run < folios:
         state = arch.load(cython.address(mm.ptes[page + run * size].state))
-        if state & PTE_KIND != PTE_SWAPPED or state & arch.LOCKED:
+        if state & PTE_KIND != PTE_SWAPPED or state & arch.LOCKED or pte_order(state) != order:
             break
         if run == 0:
             span.entry = pte_entry(state)
@@ -172,7 +186,7 @@ def take_slots(mm, entry, order, folios, frames):
     """Takes the slots of up to ``folios`` folios into the cache, each with a frame; how many in a row, -1 to stop altogether."""
     got: cython.int = 0
     while got < folios:
-        frame = frame_take(mm, False)
+        frame = frame_take(mm, False, order)
         if frame == NO_FRAME:
             return got if got else -1
         failed = cache_reserve(mm, entry + (cython.cast(uint64_t, got) << order), 1 << order, frame)
@@ -182,12 +196,3 @@ def take_slots(mm, entry, order, folios, frames):
         frames[got] = frame
         got += 1
     return got
-
-
-def readahead_moved(mm, page, to):
-    """Folios from ``page`` up to ``to`` were mapped without a fault: the reader that was expected at the first comes later."""
-    for number in range(STREAMS):
-        stream = cython.address(mm.streams[number])
-        if arch.load(cython.address(stream.next)) == page:
-            arch.store(cython.address(stream.next), to)
-            return

@@ -1,9 +1,10 @@
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from hotswap.engine.mm cimport Mm
 
 cdef enum:
     BATCH = 256             # folios that one round of reclaim takes at most
     BATCH_PAGES = 512       # and their pages: a large transfer, 2 MiB
+    LARGEST = 512           # pages of the largest folio
     BARREN_ROUNDS = 50      # rounds that free nothing, 2 ms each, before charge() gives up
 
 cdef struct Victim:
@@ -25,5 +26,8 @@ cdef bint take_out(Mm *mm, Victim *victim) noexcept nogil
 cdef void put_back(Mm *mm, Victim *victim) noexcept nogil
 cdef uint64_t write_out(Mm *mm, Victim *victims, int count) noexcept nogil
 cdef int write_run(Mm *mm, Victim *victims, int count) noexcept nogil
+cdef uint64_t write_parts(Mm *mm, Victim *victim) noexcept nogil
+cdef void restore(Mm *mm, uint64_t page, uint64_t pages, uint64_t staging) noexcept nogil
+cdef uint32_t left_at(Mm *mm, int order) noexcept nogil
 cdef void finish(Mm *mm, Victim *victim, uint64_t kind, uint64_t entry) noexcept nogil
 cdef uint64_t low_mark(Mm *mm) noexcept nogil

@@ -15,11 +15,12 @@ the write; nothing else does. Folios charge whether they come in or are taken ou
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.cache import cache_add, frame_address, frame_put, frame_take
+from cython.cimports.hotswap.engine.cache import cache_add, frame_address, frame_moved, frame_put, frame_take
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.lru import EMPTY_LIST, age, lru_insert, lru_link, lru_unlink
 from cython.cimports.hotswap.engine.mm import (
     DIRECT_RECLAIMS,
+    FOLIO_SPLITS,
     FRAME_EMPTY,
     FRAME_READY,
     KEPT_CLEAN,
@@ -29,6 +30,7 @@ from cython.cimports.hotswap.engine.mm import (
     PAGES_OUT,
     PTE_ACTIVE,
     PTE_CLEAN,
+    PTE_DIRTY,
     PTE_FILLED,
     PTE_KIND,
     PTE_REFERENCED,
@@ -41,8 +43,8 @@ from cython.cimports.hotswap.engine.mm import (
     pte_make,
     pte_order,
 )
-from cython.cimports.hotswap.engine.shm import shm_drop, shm_fill, shm_take_out
-from cython.cimports.hotswap.engine.writeout import swap_writeout
+from cython.cimports.hotswap.engine.shm import shm_drop, shm_take_out
+from cython.cimports.hotswap.engine.writeout import swap_writeout, swap_writeout_parts
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 
 
@@ -197,16 +199,21 @@ def finish(mm, victim, kind, entry):
         pte.prev = cython.cast(uint32_t, victim.value >> 32)
         pte.next = cython.cast(uint32_t, victim.value)
     else:
-        pte.prev = cython.cast(uint32_t, arch.add(cython.address(mm.clock), 1))
+        pte.prev = left_at(mm, victim.order)
     arch.bit_unlock(cython.address(pte.state), pte_make(kind, victim.order, entry))
     uncharge(mm, cython.cast(uint64_t, 1) << victim.order)
+
+
+def left_at(mm, order):
+    """A shadow: when the folio left, in pages that left before and with it."""
+    return cython.cast(uint32_t, arch.add(cython.address(mm.clock), 1 << order))
 
 
 def take_out(mm, victim):
     """Moves a dirty folio into a frame; false when there is no frame now or the kernel will not let go of its pages."""
     address = address_of(mm, victim.page)
     length = cython.cast(uint64_t, 4096) << victim.order
-    victim.frame = frame_take(mm, not mm.shared)
+    victim.frame = frame_take(mm, not mm.shared, victim.order)
     if victim.frame == NO_FRAME:
         return False
     staging = frame_address(mm, victim.frame)
@@ -235,13 +242,10 @@ def put_back(mm, victim):
         address = address_of(mm, victim.page)
         length = cython.cast(uint64_t, 4096) << victim.order
         staging = frame_address(mm, victim.frame)
-        if mm.shared:
-            shm_fill(mm, victim.page, victim.order, staging)
-            frame_put(mm, victim.frame, FRAME_READY)
-        elif mm.features & arch.MMU_MOVE and not arch.mmu_move(mm.fd, address, staging, length):
-            frame_put(mm, victim.frame, FRAME_EMPTY if victim.order == mm.frame_order else FRAME_READY)
+        if not mm.shared and mm.features & arch.MMU_MOVE and not arch.mmu_move(mm.fd, address, staging, length):
+            frame_moved(mm, victim.frame, victim.order)
         else:
-            arch.check(not arch.mmu_copy(mm.fd, address, staging, length, False), b"a folio can be put back where it was")
+            restore(mm, victim.page, cython.cast(uint64_t, 1) << victim.order, staging)
             frame_put(mm, victim.frame, FRAME_READY)
         victim.frame = NO_FRAME
     lru_insert(mm, victim.page, victim.order, False)
@@ -278,6 +282,10 @@ def write_out(mm, victims, count):
     while done < out:
         written = write_run(mm, cython.address(victims[done]), out - done)
         if written == 0:
+            if victims[done].order:
+                freed += write_parts(mm, cython.address(victims[done]))
+                done += 1
+                continue
             break
         for number in range(done, done + written):
             freed += cython.cast(uint64_t, 1) << victims[number].order
@@ -304,3 +312,46 @@ def write_run(mm, victims, count):
         cache_add(mm, entry, 1 << order, victims[number].frame)
         finish(mm, cython.address(victims[number]), PTE_SWAPPED, entry)
     return got
+
+
+def write_parts(mm, victim):
+    """May block. A large folio for which no area has its slots in a row: page by page, to wherever there are some. It is split; what no
+    area takes is put back. Pages so freed."""
+    entries = cython.declare(uint64_t[LARGEST])
+    size: uint64_t = cython.cast(uint64_t, 1) << victim.order
+    staging = frame_address(mm, victim.frame)
+    out = swap_writeout_parts(mm, staging, 1 << victim.order, entries)
+    if out == 0:
+        put_back(mm, victim)
+        return 0
+    arch.add(cython.address(mm.counter[PAGES_OUT]), out)
+    if out < size:
+        restore(mm, victim.page + out, size - out, staging + (out << 12))
+    frame_put(mm, victim.frame, FRAME_READY)
+    victim.frame = NO_FRAME
+    shadow = left_at(mm, victim.order)
+    page: uint64_t = size
+    while page > 0:  # the folio's own entry last
+        page -= 1
+        said = pte_make(PTE_SWAPPED, 0, entries[page]) if page < out else pte_make(PTE_DIRTY, 0, 0)
+        pte = cython.address(mm.ptes[victim.page + page])
+        if page:
+            arch.bit_lock(cython.address(pte.state))
+        if page < out:
+            pte.prev = shadow
+        else:
+            lru_insert(mm, victim.page + page, 0, False)
+        arch.bit_unlock(cython.address(pte.state), said)
+    arch.add(cython.address(mm.counter[FOLIO_SPLITS]), 1)
+    uncharge(mm, out)
+    return out
+
+
+def restore(mm, page, pages, staging):
+    """Bytes that were taken out are put where they were, writable; nobody can touch them meanwhile."""
+    if mm.shared:
+        arch.copy(address_of(mm, page), staging, pages << 12)
+    else:
+        arch.check(
+            not arch.mmu_copy(mm.fd, address_of(mm, page), staging, pages << 12, False), b"a folio can be put back where it was"
+        )

@@ -203,7 +203,7 @@ def look_at_spaces(fd, message, telling):
         if telling:
             mm = mm_at(index)
             message.value[0] = index
-            message.value[1] = mm.frame_order
+            message.value[1] = mm.order
             message.value[2] = cython.cast(int64_t, mm_least(index))
             message.value[3] = 1 if mm.features & arch.MMU_SIGBUS else 0
             for which in range(COUNTERS + 6):

@@ -235,6 +235,22 @@ def swap_has_cache(entry):
     return cached
 
 
+def swap_any_cached(entry, slots):
+    """Does the swap cache own any of the slots? Guard and lock: its own. A hint, as above; true when the area is gone."""
+    type = entry_type(entry)
+    area: cython.pointer(Area) = guard.enter(type)
+    if not area:
+        return True
+    cached: cython.bint = False
+    arch.mutex_lock(cython.address(area.lock))
+    if in_bounds(area, entry_offset(entry), slots):
+        for k in range(slots):
+            cached = cached or area.map[entry_offset(entry) + k] & SWAP_HAS_CACHE != 0
+    arch.mutex_unlock(cython.address(area.lock))
+    guard.exit(type)
+    return cached
+
+
 def swapcache_prepare(entry, slots):
     """The swap cache takes the slots too. -EEXIST: it has one; -ENOENT: nobody refers to them any more, or the area is gone.
     Guard and lock: its own; the entry may be a stale one."""

@@ -30,9 +30,11 @@ from cython.cimports.hotswap.engine.area import (
 from cython.cimports.hotswap.engine.cache import cache_sweep
 from cython.cimports.hotswap.engine.entry import AREAS, entry_offset, entry_type, make_entry
 from cython.cimports.hotswap.engine.fault import release_entry
+from cython.cimports.hotswap.engine.folio import piece_set
 from cython.cimports.hotswap.engine.guard.contract import guard_retire, guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.lru import lru_insert
 from cython.cimports.hotswap.engine.mm import (
+    FOLIO_SPLITS,
     MM_NIL,
     PTE_ACTIVE,
     PTE_CLEAN,
@@ -51,9 +53,9 @@ from cython.cimports.hotswap.engine.reclaim import charge_now, shrink
 from cython.cimports.hotswap.engine.shm import shm_fill
 from cython.cimports.hotswap.engine.swap_map import swap_inuse, swapcache_free
 from cython.cimports.hotswap.engine.swapon import area_free_tables
-from cython.cimports.hotswap.engine.writeout import swap_writeout
+from cython.cimports.hotswap.engine.writeout import swap_writeout, swap_writeout_parts
 from cython.cimports.libc.errno import EBUSY, EINTR, EIO, ENOMEM, ENOSPC
-from cython.cimports.libc.stdint import uint64_t
+from cython.cimports.libc.stdint import uint32_t, uint64_t
 
 emptyings = cython.cast(cython.pointer(Emptying), arch.table(AREAS, cython.sizeof(Emptying)))
 
@@ -179,10 +181,7 @@ def collect(job, mm, start):
     arch.read_lock(cython.address(mm.mmap_lock))
     for number in range(mm.vma_count):
         vma = cython.address(mm.vmas[number])
-        size: uint64_t = cython.cast(uint64_t, 1) << vma.order
-        page: uint64_t = vma.start
-        if page < start:
-            page = vma.start + ((start - vma.start + size - 1) & ~(size - 1))
+        page: uint64_t = vma.start if vma.start > start else start
         while page < vma.start + vma.pages:
             if job.found_count == FOUND:
                 arch.read_unlock(cython.address(mm.mmap_lock))
@@ -193,7 +192,8 @@ def collect(job, mm, start):
                 job.found[job.found_count].offset = entry_offset(pte_entry(state))
                 job.found[job.found_count].page = page
                 job.found_count += 1
-            page += size
+            # A tail that is met was merged just now: on to where its folio ends.
+            page = ((page >> pte_order(state)) + 1) << pte_order(state)
     arch.read_unlock(cython.address(mm.mmap_lock))
     return mm.arena_pages
 
@@ -314,6 +314,9 @@ def empty_run(job, mm, run, bounce):
     while done < run.count and not failed:
         got = move_elsewhere(job, mm, run, done, bounce)
         if got == 0:
+            if run.order and move_parts(job, mm, run, done, bounce):
+                done += 1
+                continue
             if not load(job, mm, run, done, bounce):
                 fail(job, ENOSPC, run.offset)
                 break
@@ -350,6 +353,32 @@ def move_elsewhere(job, mm, run, done, bounce):
         release_entry(old, run.order)
     arch.add(cython.address(job.moved), got << run.order)
     return got
+
+
+def move_parts(job, mm, run, number, bounce):
+    """May block. A large folio for which no other area has slots in a row is written page by page and split; what finds no slot
+    stays where it is, for the next visit. False when none does."""
+    entries = cython.declare(uint64_t[BOUNCE_PAGES])
+    size = 1 << run.order
+    out = swap_writeout_parts(mm, bounce + (cython.cast(uint64_t, number) << (12 + run.order)), size, entries)
+    if out == 0:
+        return False
+    first = run.pages[number]
+    old = make_entry(job.type, run.offset + (cython.cast(uint64_t, number) << run.order))
+    shadow: uint32_t = mm.ptes[first].prev
+    page: cython.int = size
+    while page > 0:  # the folio's own entry last
+        page -= 1
+        said = pte_make(PTE_SWAPPED, 0, entries[page] if page < out else old + page)
+        if page:
+            piece_set(mm, first + page, said, shadow, 0)
+        else:
+            arch.bit_unlock(cython.address(mm.ptes[first].state), said)
+    for page in range(out):
+        release_entry(old + page, 0)
+    arch.add(cython.address(mm.counter[FOLIO_SPLITS]), 1)
+    arch.add(cython.address(job.moved), out)
+    return True
 
 
 def load(job, mm, run, number, bounce):

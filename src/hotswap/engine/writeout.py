@@ -43,6 +43,26 @@ def swap_writeout(mm, addresses, count, order, first):
     return 0
 
 
+def swap_writeout_parts(mm, address, pages, entries):
+    """May block. Writes page by page, to wherever there is a slot; how many, from the first on, each with its entry. Each slot has a
+    count of one and is not in the cache."""
+    addresses = cython.declare(uint64_t[PARTS])
+    first = cython.declare(uint64_t[1])
+    done: cython.int = 0
+    got: cython.int = 1
+    while done < pages and got:
+        part: cython.int = pages - done if pages - done < PARTS else PARTS
+        for number in range(part):
+            addresses[number] = address + (cython.cast(uint64_t, done + number) << 12)
+        got = swap_writeout(mm, addresses, part, 0, first)
+        if got:
+            swapcache_free(first[0], got)
+        for number in range(got):
+            entries[done + number] = first[0] + number
+        done += got
+    return done
+
+
 def slots_drop(entry, slots):
     """Gives back slots that were just taken and hold nothing."""
     swapcache_free(entry, slots)

@@ -1,0 +1,15 @@
+from libc.stdint cimport uint64_t
+from hotswap.engine.mm cimport Mm
+
+cdef enum:
+    STREAM_NONE = -1
+
+cdef struct Ahead:          # pages that are worth reading now
+    uint64_t page
+    uint64_t pages
+    bint back               # the last of them first
+
+cdef int stream_expected(Mm *mm, uint64_t page) noexcept nogil
+cdef void stream_new(Mm *mm, uint64_t page, uint64_t pages) noexcept nogil
+cdef void stream_went_on(Mm *mm, int number, uint64_t page, uint64_t pages, uint64_t most, Ahead *ahead) noexcept nogil
+cdef void stream_moved(Mm *mm, uint64_t page, uint64_t to) noexcept nogil

@@ -1,0 +1,83 @@
+"""Sequential readers, forwards and backwards: where each is expected next, and how far ahead of it to read.
+
+A stream is what a reader had last (``first`` to before ``next``) and a window of pages, within which it is expected on either side: not
+just at the edge, since what is in memory makes no fault. A window grows twofold each time its reader comes, and shrinks to what it
+read then when it turns round. Where nobody was expected a new stream begins, in place of the oldest.
+
+Streams are hints: their words are read and written without a lock; a wrong one costs a read, or a folio that is smaller than it might be.
+"""
+
+import cython
+from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.mm import STREAMS
+from cython.cimports.libc.stdint import uint64_t
+
+
+def stream_expected(mm, page):
+    """The number of the stream that was expected at ``page``, or STREAM_NONE."""
+    for number in range(STREAMS):
+        stream = cython.address(mm.streams[number])
+        next = arch.load(cython.address(stream.next))
+        if next == 0:
+            continue
+        window = arch.load(cython.address(stream.window))
+        if page >= next:
+            if page - next < window:
+                return number
+        else:
+            first = arch.load(cython.address(stream.first))
+            if page < first and first - page <= window:
+                return number
+    return STREAM_NONE
+
+
+def stream_new(mm, page, pages):
+    """Somebody read there who was not expected."""
+    stream = cython.address(mm.streams[arch.add(cython.address(mm.stream_turn), 1) % STREAMS])
+    arch.store(cython.address(stream.next), page + pages)
+    arch.store(cython.address(stream.first), page)
+    arch.store(cython.address(stream.window), pages)
+    arch.store(cython.address(stream.ahead), page + pages)
+
+
+def stream_went_on(mm, number, page, pages, most, ahead):
+    """Its reader came to ``page``. What to read now, in ``ahead``: nothing before half of the window is used up. ``most``: pages."""
+    stream = cython.address(mm.streams[number])
+    back: cython.bint = page < arch.load(cython.address(stream.first))
+    window = arch.load(cython.address(stream.window)) * 2
+    asked = arch.load(cython.address(stream.ahead))
+    edge: uint64_t = page if back else page + pages
+    if back == (asked >= arch.load(cython.address(stream.next))):  # it turned round
+        window = pages
+        asked = edge
+    window = window if window < most else most
+    window = window if window > pages else pages
+    if back and asked > edge:
+        asked = edge
+    if not back and asked < edge:
+        asked = edge
+    arch.store(cython.address(stream.first), page)
+    arch.store(cython.address(stream.next), page + pages)
+    arch.store(cython.address(stream.window), window)
+    left: uint64_t = edge - asked if back else asked - edge
+    ahead.back = back
+    ahead.page = asked
+    ahead.pages = 0
+    if left <= window >> 1:
+        ahead.pages = window - left
+        if back:
+            ahead.pages = ahead.pages if ahead.pages < asked else asked
+            asked -= ahead.pages
+            ahead.page = asked
+        else:
+            asked += ahead.pages
+    arch.store(cython.address(stream.ahead), asked)
+
+
+def stream_moved(mm, page, to):
+    """Folios from ``page`` up to ``to`` were mapped without a fault: the reader that was expected at the first comes later."""
+    for number in range(STREAMS):
+        stream = cython.address(mm.streams[number])
+        if arch.load(cython.address(stream.next)) == page:
+            arch.store(cython.address(stream.next), to)
+            return
