@@ -49,14 +49,14 @@ def test_a_folio_that_is_none_is_refused(folio):
 
 def test_an_array_with_a_folio_larger_than_its_spaces_is_refused(space):
     with pytest.raises(SizeError, match="larger than the space's") as caught:
-        space.empty(MIB, "u1", folio="128K")
+        space.empty(MIB, "u1", folio="2M")
     one_sentence(caught)
     with pytest.raises(SizeError, match="folio"):
         space.empty(MIB, "u1", folio="5K")
     assert space.empty(MIB, "u1", folio="32K").nbytes == MIB
 
 
-@pytest.mark.parametrize("limit", [0, -5, "x", "1M", None])
+@pytest.mark.parametrize("limit", [0, -5, "x", "256K", None])
 def test_a_bad_new_limit_leaves_the_old_one(areas, space, limit):
     areas()
     pages = Pages(space, 6 * MIB)
@@ -88,9 +88,9 @@ def test_a_limit_below_what_is_pinned_is_refused(space):
     space.limit = "8M"
     array = space.zeros(3 * MIB, "u1")
     with space.resident(array), pytest.raises(SizeError, match="pinned") as caught:
-        space.limit = "4M"
+        space.limit = "3M"
     one_sentence(caught)
-    space.limit = "4M"
+    space.limit = "3M"
 
 
 def test_a_sixty_fifth_space_is_refused():

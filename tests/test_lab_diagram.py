@@ -295,7 +295,7 @@ def real():
 
     life.seam.on_access = access
     with pytest.raises(Exception) as found:
-        life.cache.cache_take(None, entry)
+        life.cache.cache_take(None, entry, 1)
     return diagram.build(outcome(steps, found.value), "R02 cache-lookup-vs-swapoff", {0: "lookup", 1: "swapoff"})
 
 

@@ -49,7 +49,7 @@ def world():
         yield from engine.swapon.area_free_tables(type)
 
     def lookup():
-        yield from engine.cache.cache_take(mm, entry)
+        yield from engine.cache.cache_take(mm, entry, 1)
 
     engine.checkpoint()
 

@@ -65,12 +65,14 @@ def folio_fit(mm, vma, page, write, all):
     """May block. Locks the folio that ``page`` is in, made the size that suits the fault; its first page. ``all``: all of what is
     around is wanted too. Caller: mmap lock."""
     grown: cython.bint = False
+    if vma.order == 0:
+        return folio_lock(mm, page)
     while True:
         folio = folio_lock(mm, page)
         state = arch.load(cython.address(mm.ptes[folio].state))
         kind = state & PTE_KIND
         have = pte_order(state)
-        if vma.order == 0 or (mm.levels == 1 and have):
+        if mm.levels == 1 and have:
             return folio
         order = largest_order(mm, vma) if all else wanted_order(mm, vma, folio, page, write)
         if kind == PTE_NONE and have == 0 and order > 0 and not grown:

@@ -39,7 +39,7 @@ def actors(world):
     cache, array = world.twin.cache, world.array
 
     def reclaim():
-        frame = yield from cache.frame_take(array.mm, False)
+        frame = yield from cache.frame_take(array.mm, False, 0)
         yield from cache.frame_put(array.mm, frame, world.twin.mm.FRAME_READY)
 
     def reclaim_and_swapoff():

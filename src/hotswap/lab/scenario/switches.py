@@ -156,7 +156,7 @@ _ALL = [
         "object-unlocked", "fault", "serve_view", "state = fault_folio(",
         "if True:\n"
         "    arch.bit_unlock(cython.address(pte.state), arch.load(cython.address(pte.state)))\n"
-        "    state = fault_folio(shm, folio, vma.order, write)\n"
+        "    state = fault_folio(shm, folio, write)\n"
         "    arch.bit_lock(cython.address(pte.state))",
     ),
     # R18: whether a frame may leave the cache is decided before its lock is taken; whether the cache alone has the slots is not looked at again.
