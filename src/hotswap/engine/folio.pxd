@@ -9,6 +9,7 @@ cdef enum:
 cdef uint64_t folio_lock(Mm *mm, uint64_t page) noexcept nogil
 cdef uint64_t folio_fit(Mm *mm, Vma *vma, uint64_t page, bint write, bint all) noexcept nogil
 cdef int wanted_order(Mm *mm, Vma *vma, uint64_t folio, uint64_t page, bint write) noexcept nogil
+cdef uint64_t kind_at(Mm *mm, uint64_t page) noexcept nogil
 cdef int touch_order(Mm *mm, Vma *vma, uint64_t page) noexcept nogil
 cdef int largest_order(Mm *mm, Vma *vma) noexcept nogil
 cdef int sparse_order(Mm *mm, Vma *vma, int order) noexcept nogil

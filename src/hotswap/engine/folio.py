@@ -97,8 +97,7 @@ def wanted_order(mm, vma, folio, page, write):
     if kind == PTE_NONE and have == 0:
         return touch_order(mm, vma, page)
     if kind == PTE_CLEAN and write:
-        before = arch.load(cython.address(mm.ptes[folio - 1].state)) if folio > vma.start else 0
-        follows: cython.bint = page == folio and before & PTE_KIND != PTE_CLEAN and before & PTE_KIND != PTE_SWAPPED
+        follows: cython.bint = page == folio and (folio == vma.start or kind_at(mm, folio - 1) == PTE_DIRTY)
         return have if follows else sparse_order(mm, vma, have)
     if kind == PTE_SWAPPED or kind == PTE_FILLED:
         scan: cython.bint = stream_expected(mm, page) != STREAM_NONE
@@ -109,6 +108,12 @@ def wanted_order(mm, vma, folio, page, write):
             return have
         return sparse_order(mm, vma, have)
     return have if have < most or kind != PTE_NONE else most
+
+
+def kind_at(mm, page):
+    """What is said of the folio that a page is in: a hint, without its lock."""
+    order = pte_order(arch.load(cython.address(mm.ptes[page].state)))
+    return arch.load(cython.address(mm.ptes[page >> order << order].state)) & PTE_KIND
 
 
 def touch_order(mm, vma, page):

@@ -89,7 +89,7 @@ def set_up_pools(mm, limit, order):
         if largest > MIDDLE_ORDER:
             mm.pools[1].order = MIDDLE_ORDER
             mm.pools[1].count = cython.cast(cython.int, pages >> 3 >> MIDDLE_ORDER)
-            mm.pools[1].count = mm.pools[1].count if mm.pools[1].count > 8 else 8
+            mm.pools[1].count = mm.pools[1].count if mm.pools[1].count > FRAMES_LEAST >> 1 else FRAMES_LEAST >> 1
             mm.levels = 2
         mm.pools[mm.levels].order = largest
         mm.levels += 1

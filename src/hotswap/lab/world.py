@@ -21,7 +21,8 @@ SMALL = {
     "THREADS": 3, "AREAS": 3, "CLUSTER_SLOTS": 16, "ORDERS": 3, "BUCKETS": 4, "MMS": 2, "VMAS": 4, "HANDLERS": 1, "AHEADERS": 1,
     "STREAMS": 1, "REQUESTS": 4, "ARENA_BITS": 6, "ARENA_LEAST": 4, "FRAMES_LEAST": 4, "FOLIOS_LEAST": 4, "STAGING_MOST": 64,
     "EMPTIERS": 1, "COPY_PAGES": 4, "BOUNCE_PAGES": 4, "FOUND": 8, "CLAIM": 8, "AROUND_PAGES": 4, "WIDEST": 4, "AHEAD_READ": 2, "BATCH": 4,
-    "BATCH_PAGES": 4, "BARREN_ROUNDS": 2, "AGED": 4,
+    "BATCH_PAGES": 4, "BARREN_ROUNDS": 2, "AGED": 4, "LARGEST": 4, "PARTS": 4,
+    "LARGEST_ORDER": 2, "MIDDLE_ORDER": 1, "STAGING_LEAST": 16, "PAGE_SHARE": 2,
 }  # fmt: skip
 TRIES = 20  # faults of one access
 
@@ -76,10 +77,12 @@ class World:
         return type
 
     def space(self, pages: int, limit: int = 0, order: int = 0) -> Space:
-        """An address space with an array of ``pages`` pages; ``limit`` in pages besides what it needs at least."""
+        """An address space with an array of ``pages`` pages; ``limit`` in pages besides what it needs at least. ``order`` of its folios,
+        or mmap.ADAPTIVE."""
         mmap = self.twin.mmap
         index = self.alone(mmap.mm_create(mmap.least_limit(order) + limit, order, 0, False))
-        self.spaces.append(Space(self, index, pages, order, self.alone(mmap.mm_map(index, pages, order))))
+        start = self.alone(mmap.mm_map(index, pages, order if order >= 0 else mmap.LARGEST_ORDER))
+        self.spaces.append(Space(self, index, pages, order, start))
         return self.spaces[-1]
 
     def shared(self, pages: int, limit: int = 0, order: int = 0) -> Space:
@@ -217,6 +220,7 @@ class World:
                 raise WrongEnd(f"{thing} is held at the end, by {held}")
         references, resident = self.references()
         for space in self.spaces:
+            self.audit_folios(space)
             if newest(space.mm, "vma_count") and space.mm.resident.v != resident[space.index]:
                 raise WrongEnd(
                     f"space {space.index} counts {space.mm.resident.v} pages in memory and has {resident[space.index]}"
@@ -226,6 +230,22 @@ class World:
         cached = self.cached()
         for type in range(self.twin.entry.AREAS):
             self.audit_area(type, references, cached)
+
+    def audit_folios(self, space: Space) -> None:
+        """Every folio is all of its pages, and every tail is of one."""
+        mm, tails = self.twin.mm, {}
+        ptes = newest(space.mm, "ptes")
+        entries = {page: pte.state.v for page, pte in ptes.items.items()} if ptes and not freed(ptes) else {}
+        for page, state in entries.items():
+            order = state >> mm.PTE_ORDER_SHIFT & 15
+            if state & mm.PTE_KIND != mm.PTE_TAIL:
+                tails.update((page + n, order) for n in range(1, 1 << order))
+        for page, state in entries.items():
+            said = state >> mm.PTE_ORDER_SHIFT & 15 if state & mm.PTE_KIND == mm.PTE_TAIL else None
+            if said != tails.pop(page, None):
+                raise WrongEnd(f"page {page} of space {space.index} is not in one folio: its entry says {state:#x}")
+        if tails:
+            raise WrongEnd(f"pages {sorted(tails)} of space {space.index} are of folios, and their entries say nothing")
 
     def audit_area(self, type: int, references: Counter, cached: Counter) -> None:
         area, swap_map = self.twin.area.objects[type], self.twin.swap_map

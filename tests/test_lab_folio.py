@@ -1,0 +1,215 @@
+"""Folios that change their size, on the engine as it is run from source: who may come in between, and what they find."""
+
+import pytest
+
+from hotswap.lab.findings import WrongEnd
+from hotswap.lab.machine import Actor, Machine
+from hotswap.lab.scenario.switches import Switch
+from hotswap.lab.strategy.exhaustive import Exhaustive
+from hotswap.lab.strategy.random_walk import RandomWalk
+from hotswap.lab.world import World
+
+NEW = b"new word"
+
+
+def made(pages=8, areas=2, slots=32, **more):
+    """A space whose folios have the size that suits, of 1, 2 or 4 pages, with an array that is all written."""
+    world = World(**more)
+    world.off = world.area(slots)
+    for number in range(1, areas):
+        world.area(slots, priority=-number)
+    world.array = world.space(pages, limit=16, order=world.twin.mmap.ADAPTIVE)
+    world.fill(world.array)
+    return world
+
+
+def orders(world):
+    """Of the array's folios, in order."""
+    mm, found, page = world.twin.mm, [], 0
+    while page < world.array.pages:
+        found.append(world.array.pte(page) >> mm.PTE_ORDER_SHIFT & 15)
+        page += 1 << found[-1]
+    return found
+
+
+def searched(world, actors, check, strategy):
+    """The finding, or None."""
+    world.ready()
+
+    def at_the_end():
+        check()
+        world.audit()
+
+    machine = Machine(world.twin, [Actor(name, function) for name, function in actors.items()], at_the_end)
+    ran = 0
+    while strategy.begin():
+        outcome = machine.run(strategy)
+        strategy.ended(machine, outcome)
+        ran += 1
+        if outcome.finding:
+            return outcome.finding
+    assert ran > 10
+    return None
+
+
+def strategies(schedules=250):
+    return pytest.mark.parametrize(
+        "strategy",
+        [Exhaustive(bound=1), RandomWalk(schedules, seed=1), RandomWalk(schedules, seed=2)],
+        ids=["one preemption", "seed 1", "seed 2"],
+    )
+
+
+def nobody_expected(world):
+    """No reader is, wherever: faults get what they touch."""
+    for number in range(world.twin.mm.STREAMS):
+        world.array.mm.streams[number].next.v = 0
+    world.array.mm.vmas[0].dense.v = 0
+
+
+def test_first_touches_grow_and_scattered_ones_do_not():
+    world = made(16, slots=64)
+    assert orders(world) == [1, 1, 2, 2, 2]
+    other = world.twin.mmap
+    start = world.alone(other.mm_map(world.array.index, 8, other.LARGEST_ORDER))
+    world.array.start, world.array.base = start, world.array.mm.arena + (start << 12)
+    world.array.pages = 8
+    world.alone(world.user_write(world.array, 5, NEW))
+    assert [world.array.pte(page) for page in (4, 6)] == [0, 0]
+
+
+def test_a_scattered_fault_takes_a_page_out_of_a_folio_and_readahead_makes_it_whole_again():
+    world = made()
+    world.evict(world.array, 8)
+    assert orders(world) == [1, 1, 2]
+    nobody_expected(world)
+    world.alone(world.user_read(world.array, 6))
+    assert orders(world) == [1, 1, 1, 0, 0]
+    world.audit()
+    world.evict(world.array, 8)
+    world.alone(world.twin.readahead.read_window(world.array.mm, world.array.start, 8))
+    assert orders(world) == [2, 2]
+    world.expect_bytes(world.array)
+    world.audit()
+
+
+def test_a_write_takes_a_page_out_of_a_clean_folio_and_the_rest_keeps_its_slots():
+    world = made()
+    world.evict(world.array, 8)
+    mm = world.array.mm
+    world.array.mm.vmas[0].dense.v = 255
+    mm.streams[0].next.v, mm.streams[0].first.v, mm.streams[0].window.v = world.array.start + 4, world.array.start, 4
+    world.alone(world.user_read(world.array, 4))  # expected there: all of it comes in
+    assert orders(world)[-1] == 2 and mm.resident.v == 4
+    nobody_expected(world)
+    world.alone(world.user_write(world.array, 6, NEW))
+    kinds = [world.array.pte(page) & world.twin.mm.PTE_KIND for page in (4, 6, 7)]
+    clean, dirty = world.twin.mm.PTE_CLEAN, world.twin.mm.PTE_DIRTY
+    assert orders(world)[2:] == [1, 0, 0] and kinds == [clean, dirty, clean]
+    world.audit()
+    world.expect_bytes(world.array, {6: NEW})
+
+
+@strategies()
+def test_two_first_touches_of_one_block_make_it_one_folio(strategy):
+    world = World()
+    world.area(16)
+    world.array = world.space(4, limit=16, order=world.twin.mmap.ADAPTIVE)
+    actors = {
+        "one": lambda: world.user_write(world.array, 0, NEW),
+        "two": lambda: world.user_write(world.array, 1, NEW),
+    }
+
+    def check():
+        world.expect_bytes(world.array, {0: NEW, 1: NEW, 2: bytes(8), 3: bytes(8)})
+
+    assert searched(world, actors, check, strategy) is None
+
+
+@strategies()
+def test_two_faults_and_a_swapoff_of_what_they_split(strategy):
+    world = made(4, areas=2)
+    world.evict(world.array, 4)
+    world.alone(world.twin.readahead.read_window(world.array.mm, world.array.start, 4))
+    world.alone(world.twin.cache.cache_sweep(world.array.mm, world.twin.cache.EVERY_AREA))
+    assert orders(world) == [2]
+    nobody_expected(world)
+    actors = {
+        "reader": lambda: world.user_read(world.array, 1),
+        "writer": lambda: world.user_write(world.array, 2, NEW),
+        "swapoff": lambda: world.swapoff(world.off),
+    }
+
+    def check():
+        world.expect_off(world.off)
+        world.expect_bytes(world.array, {2: NEW})
+
+    assert searched(world, actors, check, strategy) is None
+
+
+@strategies()
+def test_readahead_merges_what_is_written_and_evicted(strategy):
+    world = made(4, areas=1)
+    world.evict(world.array, 4)
+    nobody_expected(world)
+    actors = {
+        "readahead": lambda: world.twin.readahead.read_window(world.array.mm, world.array.start, 4),
+        "writer": lambda: world.user_write(world.array, 1, NEW),
+        "reclaim": lambda: world.reclaim(world.array, 4),
+    }
+
+    def check():
+        world.expect_bytes(world.array, {1: NEW})
+
+    assert searched(world, actors, check, strategy) is None
+
+
+@strategies()
+def test_a_range_goes_while_readahead_merges_it(strategy):
+    world = made(4, areas=1)
+    world.evict(world.array, 4)
+    mm, start, unmap = world.array.mm, world.array.start, world.twin.mmap.mm_unmap
+    actors = {
+        "readahead": lambda: world.twin.readahead.read_window(mm, start, 4),
+        "program": lambda: unmap(world.array.index, start),
+    }
+
+    def check():
+        world.alone(world.twin.cache.cache_sweep(mm, world.twin.cache.EVERY_AREA))
+        if world.twin.area.areas[world.off].inuse.v:
+            raise WrongEnd("slots are left of a range that has gone")
+
+    assert searched(world, actors, check, strategy) is None
+
+
+def test_a_folio_without_slots_in_a_row_is_written_page_by_page():
+    world = World()
+    world.off = world.area(9)
+    world.array = world.space(12, limit=16, order=world.twin.mmap.ADAPTIVE)
+    world.fill(world.array, range(8))
+    world.evict(world.array, 8)
+    nobody_expected(world)
+    world.fill(world.array, range(8, 12))
+    assert orders(world)[-1] == 1
+    world.fill(world.array, range(1, 8, 2))  # their slots are free now, none next to another
+    splits = world.array.mm.counter[world.twin.mm.FOLIO_SPLITS].v
+    world.evict(world.array, 4)
+    kinds = [world.array.pte(page) & world.twin.mm.PTE_KIND for page in range(8, 12)]
+    assert kinds == [world.twin.mm.PTE_SWAPPED] * 4 and world.array.mm.counter[world.twin.mm.FOLIO_SPLITS].v == splits + 2
+    world.audit()
+    world.expect_bytes(world.array)
+    world.audit()
+
+
+def test_what_was_seen_before_the_lock_is_not_merged():
+    unseen = Switch("merge-unseen", "folio", "merge_lock", "state = arch.load(", nth=2)
+    for patches, harmful in (((), False), ((unseen,), True)):
+        world = made(4, areas=1, patches=patches)
+        world.evict(world.array, 4)
+        nobody_expected(world)
+        actors = {
+            "readahead": lambda world=world: world.twin.readahead.read_window(world.array.mm, world.array.start, 4),
+            "writer": lambda world=world: world.user_write(world.array, 1, NEW),
+        }
+        found = searched(world, actors, lambda world=world: world.expect_bytes(world.array, {1: NEW}), Exhaustive(bound=1))
+        assert (found is not None) == harmful
