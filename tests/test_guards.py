@@ -383,7 +383,7 @@ def test_pages_survive_reclaim_and_a_swapoff_on_the_labs_seam(name):
     tables = seam.tables
     for slots in (300, 500):
         whole.swapon.area_publish(whole.swapon.area_setup(seam.disk_file(slots * 4096), slots, 0))
-    index = whole.mmap.mm_create(whole.mmap.least_limit(0) + 16, 0, 0, False)
+    index = whole.mmap.mm_create(whole.sizes.least_limit(0) + 16, 0, 0, False)
     assert index >= 0
     mm = whole.mm.mm_at(index)
     start = whole.mmap.mm_map(index, 150, 0)
@@ -404,7 +404,7 @@ def test_pages_survive_reclaim_and_a_swapoff_on_the_labs_seam(name):
     assert whole.swap_map.swap_inuse(1) == 0
     assert seam.tables == tables + 3 + PROMISES[name].new_objects  # the area that is on: map, clusters, buckets
     assert taken
-    assert whole.mmap.mm_destroy(whole.mmap.mm_create(whole.mmap.least_limit(0), 0, 0, False)) == 0
+    assert whole.mmap.mm_destroy(whole.mmap.mm_create(whole.sizes.least_limit(0), 0, 0, False)) == 0
 
 
 # Real threads

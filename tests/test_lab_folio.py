@@ -18,7 +18,7 @@ def made(pages=8, areas=2, slots=32, **more):
     world.off = world.area(slots)
     for number in range(1, areas):
         world.area(slots, priority=-number)
-    world.array = world.space(pages, limit=16, order=world.twin.mmap.ADAPTIVE)
+    world.array = world.space(pages, limit=16, order=world.twin.sizes.ADAPTIVE)
     world.fill(world.array)
     return world
 
@@ -70,8 +70,7 @@ def nobody_expected(world):
 def test_first_touches_grow_and_scattered_ones_do_not():
     world = made(16, slots=64)
     assert orders(world) == [1, 1, 2, 2, 2]
-    other = world.twin.mmap
-    start = world.alone(other.mm_map(world.array.index, 8, other.LARGEST_ORDER))
+    start = world.alone(world.twin.mmap.mm_map(world.array.index, 8, world.twin.sizes.LARGEST_ORDER))
     world.array.start, world.array.base = start, world.array.mm.arena + (start << 12)
     world.array.pages = 8
     world.alone(world.user_write(world.array, 5, NEW))
@@ -114,7 +113,7 @@ def test_a_write_takes_a_page_out_of_a_clean_folio_and_the_rest_keeps_its_slots(
 def test_two_first_touches_of_one_block_make_it_one_folio(strategy):
     world = World()
     world.area(16)
-    world.array = world.space(4, limit=16, order=world.twin.mmap.ADAPTIVE)
+    world.array = world.space(4, limit=16, order=world.twin.sizes.ADAPTIVE)
     actors = {
         "one": lambda: world.user_write(world.array, 0, NEW),
         "two": lambda: world.user_write(world.array, 1, NEW),
@@ -185,7 +184,7 @@ def test_a_range_goes_while_readahead_merges_it(strategy):
 def test_a_folio_without_slots_in_a_row_is_written_page_by_page():
     world = World()
     world.off = world.area(9)
-    world.array = world.space(12, limit=16, order=world.twin.mmap.ADAPTIVE)
+    world.array = world.space(12, limit=16, order=world.twin.sizes.ADAPTIVE)
     world.fill(world.array, range(8))
     world.evict(world.array, 8)
     nobody_expected(world)

@@ -98,7 +98,7 @@ def test_an_object_that_cannot_be_made_leaves_nothing(name, after):
     tables, reserved = world.seam.tables, len(world.seam.reserved)
     world.seam.inject(name, error=errno.ENOMEM, after=after)
     create = world.twin.attach.shm_create
-    least = world.twin.mmap.least_limit(0)
+    least = world.twin.sizes.least_limit(0)
     assert world.alone(create(4, least, 0, world.seam.features)) == -errno.ENOMEM
     assert world.seam.tables == tables and len(world.seam.reserved) == reserved
     assert world.alone(create(4, least, 0, world.seam.features)) == 0

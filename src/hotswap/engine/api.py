@@ -4,7 +4,7 @@ which holds that lock is stuck in. Numbers in, numbers out; sentences are made b
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine import attach, commit, fork, heap, mmap, pin, steer, swap_map, swapoff
+from cython.cimports.hotswap.engine import attach, commit, fork, heap, mmap, pin, sizes, steer, swap_map, swapoff
 from cython.cimports.hotswap.engine.area import SWP_EMPTYING, SWP_WRITEOK, Figures, area_row_taken
 from cython.cimports.hotswap.engine.area import area_figures as area_figures_now
 from cython.cimports.hotswap.engine.entry import AREAS
@@ -40,7 +40,7 @@ PARTITION = SWAP_PARTITION
 DIRECT = SWAP_DIRECT
 RAM = SWAP_RAM
 COUNTED = COUNTERS
-ADAPTIVE, LARGEST_ORDER = mmap.ADAPTIVE, mmap.LARGEST_ORDER
+ADAPTIVE, LARGEST_ORDER = sizes.ADAPTIVE, sizes.LARGEST_ORDER
 DEBUG = bool(arch.DEBUG)
 FIGURES = (
     "faults_minor", "faults_major", "faults_zero", "faults_write", "pages_in", "pages_out", "pages_clean", "pages_filled",
@@ -275,11 +275,11 @@ def space_figures(index: cython.int) -> dict:
 
 
 def staging_pages(limit: cython.ulonglong, order: cython.int) -> int:
-    return mmap.staging_pages(limit, order)
+    return sizes.staging_pages(limit, order)
 
 
 def least_limit(order: cython.int) -> int:
-    return mmap.least_limit(order)
+    return sizes.least_limit(order)
 
 
 def guard_choose(which: cython.int) -> int:

@@ -4,17 +4,13 @@ from hotswap.engine.mm cimport Mm, Vma
 cdef enum:
     DENSE = 128             # of 256: with so much of the faults in scans, one elsewhere is taken for the beginning of another
     DENSE_SHIFT = 4         # how fast that changes: a 16th a fault
-    PAGE_SHARE = 8          # a folio is not more than that part of the limit
 
 cdef uint64_t folio_lock(Mm *mm, uint64_t page) noexcept nogil
 cdef uint64_t folio_fit(Mm *mm, Vma *vma, uint64_t page, bint write, bint all) noexcept nogil
 cdef int wanted_order(Mm *mm, Vma *vma, uint64_t folio, uint64_t page, bint write) noexcept nogil
 cdef uint64_t kind_at(Mm *mm, uint64_t page) noexcept nogil
 cdef int touch_order(Mm *mm, Vma *vma, uint64_t page) noexcept nogil
-cdef int largest_order(Mm *mm, Vma *vma) noexcept nogil
 cdef int sparse_order(Mm *mm, Vma *vma, int order) noexcept nogil
-cdef int next_order(Mm *mm, Vma *vma, int order) noexcept nogil
-cdef int before_order(Mm *mm, int order) noexcept nogil
 cdef void scan_noted(Vma *vma, bint scan) noexcept nogil
 cdef bint folio_grow(Mm *mm, Vma *vma, uint64_t page, int order) noexcept nogil
 cdef void folio_split(Mm *mm, uint64_t folio, int order) noexcept nogil

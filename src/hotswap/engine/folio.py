@@ -43,6 +43,7 @@ from cython.cimports.hotswap.engine.mm import (
     pte_make,
     pte_order,
 )
+from cython.cimports.hotswap.engine.sizes import before_order, largest_order, next_order
 from cython.cimports.hotswap.engine.stream import STREAM_NONE, stream_expected
 from cython.cimports.hotswap.engine.swap_map import swap_any_cached
 from cython.cimports.libc.stdint import uint32_t, uint64_t
@@ -132,40 +133,12 @@ def touch_order(mm, vma, page):
     return 0
 
 
-def largest_order(mm, vma):
-    """The largest folio that the range and the limit, as it is now, allow."""
-    level: cython.int = mm.levels - 1
-    if level == 0:
-        return vma.order
-    part = arch.load(cython.address(mm.budget)) // PAGE_SHARE
-    while level > 0 and cython.cast(uint64_t, 1) << mm.pools[level].order > part:
-        level -= 1
-    return mm.pools[level].order if mm.pools[level].order < vma.order else vma.order
-
-
 def sparse_order(mm, vma, order):
     """What a fault gets that nobody expected, of a folio of that order."""
     if arch.load(cython.address(vma.dense)) < DENSE:
         return 0
     middle = mm.pools[1].order if mm.levels > 2 else 0
     return middle if middle < order else order
-
-
-def next_order(mm, vma, order):
-    """A level more, as far as that goes."""
-    most = largest_order(mm, vma)
-    for level in range(mm.levels):
-        if mm.pools[level].order > order:
-            return mm.pools[level].order if mm.pools[level].order < most else most
-    return most
-
-
-def before_order(mm, order):
-    """A level less; orders between levels, which small ranges have, count as the level above."""
-    level: cython.int = mm.levels - 1
-    while level > 0 and mm.pools[level].order >= order:
-        level -= 1
-    return mm.pools[level].order if mm.pools[level].order < order else 0
 
 
 def scan_noted(vma, scan):

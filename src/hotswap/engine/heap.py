@@ -13,8 +13,9 @@ from cython.cimports.hotswap.engine.child import child_is
 from cython.cimports.hotswap.engine.commit import Verdict, commit_promise, commit_take_back
 from cython.cimports.hotswap.engine.mm import MM_NIL, MMS, address_of, mm_at
 from cython.cimports.hotswap.engine.mmap import mm_map, mm_unmap, rows
-from cython.cimports.hotswap.engine.mremap import mm_move, mm_range, mm_resize, whole_order
+from cython.cimports.hotswap.engine.mremap import mm_move, mm_range, mm_resize
 from cython.cimports.hotswap.engine.pin import mm_pin, mm_unpin
+from cython.cimports.hotswap.engine.sizes import whole_order
 from cython.cimports.libc.errno import EFAULT
 from cython.cimports.libc.stdint import int64_t, uint64_t
 

@@ -5,18 +5,9 @@ from hotswap.engine.mm cimport Mm
 cdef enum:
     ARENA_BITS = 28         # pages of address space that a space asks for first: 1 TiB
     ARENA_LEAST = 16        # and is content with: 256 MiB
-    FRAMES_LEAST = 16
-    FOLIOS_LEAST = 32       # a limit holds that many besides the frames
-    ADAPTIVE = -1           # instead of an order: what suits
-    LARGEST_ORDER = 8       # of folios then: 1 MiB
-    MIDDLE_ORDER = 4        # 64 KiB
-    STAGING_LEAST = 64      # pages
-    STAGING_MOST = 8192     # pages, 32 MiB, unless the frames are larger
 
 cdef arch.word *rows
 
-cpdef uint64_t staging_pages(uint64_t limit, int order) noexcept nogil
-cpdef uint64_t least_limit(int order) noexcept nogil
 cpdef int mm_create(uint64_t limit, int order, int refuse, bint signal) noexcept nogil
 cpdef int mm_destroy(int index) noexcept nogil
 cpdef int64_t mm_map(int index, uint64_t pages, int order) noexcept nogil
@@ -39,4 +30,3 @@ cdef void tear_down(Mm *mm) noexcept nogil
 cdef void unmap_range(Mm *mm, int number) noexcept nogil
 cdef void unmap_folios(Mm *mm, uint64_t page, uint64_t end) noexcept nogil
 cdef uint64_t unmap_folio(Mm *mm, uint64_t page) noexcept nogil
-cdef void set_up_pools(Mm *mm, uint64_t limit, int order) noexcept nogil

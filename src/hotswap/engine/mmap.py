@@ -49,59 +49,12 @@ from cython.cimports.hotswap.engine.readahead import readahead_main
 from cython.cimports.hotswap.engine.reclaim import reclaim_main, shrink, uncharge
 from cython.cimports.hotswap.engine.shm import shm_detach
 from cython.cimports.hotswap.engine.sigbus import sigbus_add, sigbus_remove
+from cython.cimports.hotswap.engine.sizes import FOLIOS_LEAST, set_up_pools
 from cython.cimports.hotswap.engine.store.ram import ram_disown
 from cython.cimports.libc.errno import EAGAIN, EBUSY, EINVAL, EMFILE, ENOMEM, ENOSPC, ENOSYS
 from cython.cimports.libc.stdint import int64_t, uint64_t
 
 rows = cython.cast(cython.pointer(arch.word), arch.table(MMS, cython.sizeof(arch.word)))
-
-
-def staging_pages(limit, order):
-    """What of a limit is staging frames: a 16th, but at least 16 folios and at most 32 MiB or 16 folios. Where folios have the
-    size that suits (ADAPTIVE): a 16th, 256 KiB to 32 MiB."""
-    least: uint64_t = cython.cast(uint64_t, STAGING_LEAST) if order == ADAPTIVE else cython.cast(uint64_t, FRAMES_LEAST) << order
-    unit: uint64_t = least // FRAMES_LEAST
-    pages: uint64_t = limit >> 4
-    pages = pages if pages < STAGING_MOST else cython.cast(uint64_t, STAGING_MOST)
-    pages = pages & ~(unit - 1)
-    return pages if pages > least else least
-
-
-def least_limit(order):
-    """The lowest limit, in pages, with which folios of this order can be served."""
-    if order == ADAPTIVE:
-        return 4 * STAGING_LEAST
-    return cython.cast(uint64_t, FRAMES_LEAST + FOLIOS_LEAST) << order
-
-
-def set_up_pools(mm, limit, order):
-    """The sizes of folios, and how many frames each has. Of several, the largest is what 16 frames of fit into the staging memory, up
-    to 1 MiB; single pages and 64 KiB have an 8th of it each, at least 16 and 8 frames."""
-    pages = staging_pages(limit, order)
-    mm.levels = 1
-    mm.pools[0].order = order
-    if order == ADAPTIVE:
-        largest: cython.int = 0
-        while largest < LARGEST_ORDER and cython.cast(uint64_t, FRAMES_LEAST) << (largest + 1) <= pages:
-            largest += 1
-        mm.pools[0].order = 0
-        mm.pools[0].count = cython.cast(cython.int, pages >> 3 if pages >> 3 > FRAMES_LEAST else FRAMES_LEAST)
-        if largest > MIDDLE_ORDER:
-            mm.pools[1].order = MIDDLE_ORDER
-            mm.pools[1].count = cython.cast(cython.int, pages >> 3 >> MIDDLE_ORDER)
-            mm.pools[1].count = mm.pools[1].count if mm.pools[1].count > FRAMES_LEAST >> 1 else FRAMES_LEAST >> 1
-            mm.levels = 2
-        mm.pools[mm.levels].order = largest
-        mm.levels += 1
-    mm.order = mm.pools[mm.levels - 1].order
-    left: uint64_t = pages
-    mm.frame_count = 0
-    for level in range(mm.levels - 1):
-        left -= cython.cast(uint64_t, mm.pools[level].count) << mm.pools[level].order
-        mm.frame_count += mm.pools[level].count
-    mm.pools[mm.levels - 1].count = cython.cast(cython.int, left >> mm.order)
-    mm.frame_count += mm.pools[mm.levels - 1].count
-    mm.staging_pages = pages
 
 
 def mm_create(limit, order, refuse, signal):

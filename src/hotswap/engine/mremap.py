@@ -8,7 +8,7 @@ What the caller owes: nobody touches a range that is being moved or cut, as with
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.folio import before_order, entry_set, folio_lock, folio_split
+from cython.cimports.hotswap.engine.folio import entry_set, folio_lock, folio_split
 from cython.cimports.hotswap.engine.lru import lru_insert, lru_remove
 from cython.cimports.hotswap.engine.mm import (
     MM_NIL,
@@ -26,6 +26,7 @@ from cython.cimports.hotswap.engine.mm import (
     pte_order,
 )
 from cython.cimports.hotswap.engine.mmap import unmap_folios
+from cython.cimports.hotswap.engine.sizes import before_order, whole_order
 from cython.cimports.libc.errno import EBUSY, EINVAL, ENOMEM
 from cython.cimports.libc.stdint import int64_t, uint64_t
 
@@ -88,11 +89,6 @@ def mm_move(index, source, to, pages):
             done += 1
     arch.write_unlock(cython.address(mm.mmap_lock))
     return 0
-
-
-def whole_order(mm, order):
-    """What ranges are multiples of: their folios' size where one is given."""
-    return order if order < mm.pools[0].order else mm.pools[0].order
 
 
 def cut(mm, page):

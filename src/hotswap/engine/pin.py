@@ -21,8 +21,8 @@ from cython.cimports.hotswap.engine.mm import (
     mm_at,
     pte_order,
 )
-from cython.cimports.hotswap.engine.mmap import FOLIOS_LEAST
 from cython.cimports.hotswap.engine.shm import shm_view
+from cython.cimports.hotswap.engine.sizes import FOLIOS_LEAST
 from cython.cimports.libc.errno import EFAULT, EIO, ENOMEM
 from cython.cimports.libc.stdint import int64_t, uint64_t
 

@@ -14,7 +14,7 @@ from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import area_at, area_read
 from cython.cimports.hotswap.engine.cache import cache_forget, cache_reserve, cache_settle, frame_address, frame_put, frame_take
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
-from cython.cimports.hotswap.engine.folio import before_order, folio_merge, largest_order
+from cython.cimports.hotswap.engine.folio import folio_merge
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.mm import (
     AHEAD_PAGES,
@@ -30,6 +30,7 @@ from cython.cimports.hotswap.engine.mm import (
     pte_entry,
     pte_order,
 )
+from cython.cimports.hotswap.engine.sizes import before_order, largest_order
 from cython.cimports.hotswap.engine.stream import STREAM_NONE, Ahead, stream_expected, stream_new, stream_went_on
 from cython.cimports.hotswap.engine.swap_map import swap_count
 from cython.cimports.libc.errno import EBUSY

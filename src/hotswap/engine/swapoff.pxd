@@ -1,5 +1,6 @@
 from libc.stdint cimport uint32_t, uint64_t
 from hotswap cimport arch
+from hotswap.engine.found cimport Found
 from hotswap.engine.mm cimport Mm
 
 cdef enum:
@@ -20,10 +21,6 @@ cdef enum:                  # what swapoff_progress() tells
     OFF_LOADED = 2          # pages put into memory, or found there
     OFF_ERRNO = 3
     OFF_SLOT = 4            # where it failed
-
-cdef struct Found:          # a folio whose entry names the area
-    uint64_t offset
-    uint64_t page
 
 cdef struct Run:            # folios in hand: entries locked, slots in a row
     uint64_t offset
@@ -63,8 +60,6 @@ cdef uint64_t empty_everyone(Emptying *job) noexcept nogil
 cdef void sweep(Emptying *job, int index) noexcept nogil
 cdef void empty_mm(Emptying *job, Mm *mm) noexcept nogil
 cdef uint64_t collect(Emptying *job, Mm *mm, uint64_t start) noexcept nogil
-cdef void sort_found(Found *found, int count) noexcept nogil
-cdef void sift(Found *found, int root, int count) noexcept nogil
 cdef void empty_main(int type) noexcept nogil
 cdef void lock_run(Emptying *job, Mm *mm, int start, int end, Run *run) noexcept nogil
 cdef bint lock_found(Emptying *job, Mm *mm, Found *found, Run *run) noexcept nogil

@@ -31,6 +31,7 @@ from cython.cimports.hotswap.engine.cache import cache_sweep
 from cython.cimports.hotswap.engine.entry import AREAS, entry_offset, entry_type, make_entry
 from cython.cimports.hotswap.engine.fault import release_entry
 from cython.cimports.hotswap.engine.folio import piece_set
+from cython.cimports.hotswap.engine.found import Found, sort_found
 from cython.cimports.hotswap.engine.guard.contract import guard_retire, guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.lru import lru_insert
 from cython.cimports.hotswap.engine.mm import (
@@ -196,37 +197,6 @@ def collect(job, mm, start):
             page = ((page >> pte_order(state)) + 1) << pte_order(state)
     arch.read_unlock(cython.address(mm.mmap_lock))
     return mm.arena_pages
-
-
-def sort_found(found, count):
-    """By slot, in place (heapsort: no memory, no worst case)."""
-    for root in range(count // 2 - 1, -1, -1):
-        sift(found, root, count)
-    for last in range(count - 1, 0, -1):
-        offset = found[0].offset
-        page = found[0].page
-        found[0].offset = found[last].offset
-        found[0].page = found[last].page
-        found[last].offset = offset
-        found[last].page = page
-        sift(found, 0, last)
-
-
-def sift(found, root, count):
-    offset = found[root].offset
-    page = found[root].page
-    child: cython.int = 2 * root + 1
-    while child < count:
-        if child + 1 < count and found[child + 1].offset > found[child].offset:
-            child += 1
-        if found[child].offset <= offset:
-            break
-        found[root].offset = found[child].offset
-        found[root].page = found[child].page
-        root = child
-        child = 2 * root + 1
-    found[root].offset = offset
-    found[root].page = page
 
 
 def empty_main(type):

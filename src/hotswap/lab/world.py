@@ -78,16 +78,16 @@ class World:
 
     def space(self, pages: int, limit: int = 0, order: int = 0) -> Space:
         """An address space with an array of ``pages`` pages; ``limit`` in pages besides what it needs at least. ``order`` of its folios,
-        or mmap.ADAPTIVE."""
+        or sizes.ADAPTIVE."""
         mmap = self.twin.mmap
-        index = self.alone(mmap.mm_create(mmap.least_limit(order) + limit, order, 0, False))
-        start = self.alone(mmap.mm_map(index, pages, order if order >= 0 else mmap.LARGEST_ORDER))
+        index = self.alone(mmap.mm_create(self.twin.sizes.least_limit(order) + limit, order, 0, False))
+        start = self.alone(mmap.mm_map(index, pages, order if order >= 0 else self.twin.sizes.LARGEST_ORDER))
         self.spaces.append(Space(self, index, pages, order, start))
         return self.spaces[-1]
 
     def shared(self, pages: int, limit: int = 0, order: int = 0) -> Space:
         """A shared object of ``pages`` pages, which nobody has attached yet; ``limit`` as of a space."""
-        least = self.twin.mmap.least_limit(order)
+        least = self.twin.sizes.least_limit(order)
         index = self.alone(self.twin.attach.shm_create(pages, least + limit, order, self.seam.features))
         self.spaces.append(Space(self, index, pages, order, 0))
         return self.spaces[-1]
@@ -95,7 +95,7 @@ class World:
     def view(self, shared: Space) -> Space:
         """A new address space whose array is the shared object."""
         mmap = self.twin.mmap
-        index = self.alone(mmap.mm_create(mmap.least_limit(shared.order), shared.order, 0, False))
+        index = self.alone(mmap.mm_create(self.twin.sizes.least_limit(shared.order), shared.order, 0, False))
         start = self.alone(self.twin.attach.mm_attach(index, shared.index))
         self.spaces.append(Space(self, index, shared.pages, shared.order, start))
         return self.spaces[-1]
@@ -103,7 +103,7 @@ class World:
     def child(self, parent: Space, limit: int = 0) -> Space:
         """An address space that is empty as yet, and where the parent's array will be after ``fork``."""
         mmap = self.twin.mmap
-        index = self.alone(mmap.mm_create(mmap.least_limit(parent.order) + limit, parent.order, 0, False))
+        index = self.alone(mmap.mm_create(self.twin.sizes.least_limit(parent.order) + limit, parent.order, 0, False))
         self.spaces.append(Space(self, index, parent.pages, parent.order, parent.start))
         return self.spaces[-1]
 
