@@ -139,7 +139,7 @@ def areas(nothing_leaked, scratch):
 
 @pytest.fixture
 def space(nothing_leaked):
-    """A space of 4 MiB with folios of 64 KiB."""
+    """A space of 4 MiB."""
     import hotswap
 
     made = hotswap.Space("4M")

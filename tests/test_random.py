@@ -163,7 +163,7 @@ def test_random_work_never_reads_what_was_not_written(areas, monkeypatch):
     print(f"HOTSWAP_TEST_SEED={SEED} HOTSWAP_TEST_SECONDS={SECONDS}")
     monkeypatch.setattr("hotswap.control._TICK_US", 1000)
     first, second = areas(2, "24M"), areas(2, "24M")
-    with Space("6M", "16K") as one, Space("8M", "64K") as two:
+    with Space("6M", "16K") as one, Space("8M") as two:
         workers = [Worker(number, (one, two), SEED) for number in range(3)]
         counts = {"off": 0, "cancelled": 0, "no room": 0}
         crew = Crew()
