@@ -30,6 +30,10 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "timeout(seconds): how long the test may take before the run is ended with all stacks (60)"
     )
+    if (
+        signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    ):  # as a shell starts what it puts in the background: nobody would hear Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     stderr = os.dup(2)  # not yet, or no more, captured: see pytest's own faulthandler plugin
     os.set_inheritable(stderr, False)
     faulthandler.register(signal.SIGUSR2, file=stderr, all_threads=True)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from support import SOURCES, TESTS, Outcome
 
+from hotswap.__main__ import _OPTIONS, run_words
+from hotswap.cli.run import run as command
 from hotswap.config import AreaSpec
 from hotswap.run import exits, launch, plan
 
@@ -412,6 +414,31 @@ def test_arguments_options_modules_and_standard_input_pass_through(tmp_path):
         assert [line for line in under.stderr.splitlines() if "private temporary" not in line] == plain.stderr.splitlines()
     plain, under = both(python, "-", input="print(input.__name__, __name__)")
     assert under.stdout == plain.stdout == "input __main__\n"
+
+
+def test_a_program_is_started_without_loading_what_reads_command_lines():
+    started = subprocess.run([sys.executable, "-X", "importtime", *RUN[1:], "true"], capture_output=True, text=True, check=True)
+    assert "hotswap.run.launch" in started.stderr and " click" not in started.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("python a.py --limit 1", ([], ["python", "a.py", "--limit", "1"])),
+        ("--limit 1M --swap=a --swap b:1M -- -x", ([("--limit", "1M"), ("--swap", "a"), ("--swap", "b:1M")], ["-x"])),
+        ("--config= x", ([("--config", "")], ["x"])),
+        *(
+            (words, None)
+            for words in ("", "--", "--limit", "--limit 1M", "--limit -- x", "--help", "-h", "--lim 1M x", "--unknown x")
+        ),
+    ],
+)
+def test_options_that_are_plain_are_read_and_others_are_left_to_click(words, found):
+    assert run_words(words.split()) == found
+
+
+def test_the_options_that_are_read_are_those_of_the_command():
+    assert sorted(_OPTIONS) == sorted(option for given in command.params[:-1] for option in given.opts)
 
 
 def test_ctrl_c_is_the_programs_own(tmp_path):

@@ -52,7 +52,7 @@ _FALLOCATE = _LIBC.fallocate64 if hasattr(_LIBC, "fallocate64") else _LIBC.fallo
 _FALLOCATE.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)  # only what is used: each of them takes a millisecond to be made
 class AreaFile:
     """An open area, locked for us. Slots are 1..``pages``, less ``badpages``; page 0 is the header.
 

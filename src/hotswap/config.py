@@ -10,10 +10,9 @@ Whatever is unknown or has a value that is none is refused with a ``ConfigError`
 
 import os
 import re
-import shlex
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from . import machine
@@ -37,14 +36,13 @@ class AreaSpec(NamedTuple):
     priority: int = 0
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """What holds: sizes in bytes. ``origins`` tells of each setting that was given where, in words."""
 
     limit: int | None = None  # of resident memory
     swap: tuple[AreaSpec, ...] = ()
     min_size: int = 256 << 10  # bytes: allocations from here on are swappable
-    origins: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, str] = MappingProxyType({})
 
 
 def parse_area(text: str, what: str = "area") -> AreaSpec:
@@ -117,7 +115,7 @@ def _min_size(value: Any, base: Path | None) -> int:
 
 
 _PARSERS: dict[str, Callable[[Any, Path | None], Any]] = {"limit": _limit, "swap": _areas, "min_size": _min_size}
-assert set(_PARSERS) == {item.name for item in fields(Settings)} - {"origins"}
+assert set(_PARSERS) == {*Settings._fields} - {"origins"}
 
 
 def _parsed(name: str, value: Any, origin: str, base: Path | None) -> Any:
@@ -158,6 +156,8 @@ def _of_environment(environ: Mapping[str, str]) -> _Given:
 
 
 def _words(variable: str, value: str) -> list[str]:
+    import shlex
+
     try:
         return shlex.split(value)
     except ValueError as error:

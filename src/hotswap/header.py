@@ -20,7 +20,7 @@ that many, so that an area made for larger pages is told from one that is none.
 import struct
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .errors import AreaError
 from .sizes import PAGE
@@ -40,8 +40,7 @@ _FIELDS_AT = 1024
 _BADPAGES_AT = 1536
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """What a header says. ``badpages`` are page numbers in 1..``last_page``; ``page_size`` is in bytes."""
 
     last_page: int

@@ -1,14 +1,12 @@
-"""``hotswap run``: starts a program with swap of its own, and becomes it.
+"""``hotswap run``: starts a program with swap of its own, and becomes it. Where the options are as they should be,
+hotswap/__main__.py does without this.
 
 Exit codes: the program's own, or one that says why it was not started (hotswap.run.exits).
 """
 
-import sys
-
 import click
 
-from ..errors import HotswapError
-from ..run import exits, launch, plan
+from ..run import launch, plan
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -27,9 +25,4 @@ def run(limit: str | None, swap: tuple[str, ...], min_size: str | None, config: 
 
     Scripts, -m modules, console scripts and notebook kernels; signals, arguments and exit status are its own.
     """
-    try:
-        with exits.code(exits.NO_AREA):
-            launch.launch(plan.make(limit, swap, min_size, config), command)
-    except HotswapError as error:
-        click.echo(f"hotswap: {error}", err=True)
-        sys.exit(getattr(error, "exit_code", 1))
+    launch.start(limit, swap, min_size, config, command)

@@ -1,16 +1,20 @@
-"""Before the program: is it one that can be helped? Then its environment is set, and this process becomes it."""
+"""Before the program: is it one that can be helped? Then its environment is set, and this process becomes it.
+
+The program waits for this: what is slow to load (click, dataclasses, shutil) stays out.
+"""
 
 import errno
 import os
-import shutil
 import stat
 import struct
+import sys
 from collections.abc import Sequence
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import NoReturn
 
-from . import exits
+from ..errors import HotswapError
+from . import exits, plan
 from .exits import Refused
 from .plan import Plan
 
@@ -19,11 +23,21 @@ _PT_INTERP = 3  # the program header that names the dynamic linker, elf(5)
 _SCRIPTS = 4  # as often as the kernel follows #! lines
 
 
-def launch(plan: Plan, command: Sequence[str]) -> NoReturn:
+def start(limit: str | None, swap: Sequence[str], min_size: str | None, config: str | None, command: Sequence[str]) -> NoReturn:
+    """``hotswap run``, with its options as they were given. A refusal is a sentence on standard error and an exit status."""
+    try:
+        with exits.code(exits.NO_AREA):
+            launch(plan.make(limit, swap, min_size, config), command)
+    except HotswapError as error:
+        print(f"hotswap: {error}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", 1))
+
+
+def launch(wanted: Plan, command: Sequence[str]) -> NoReturn:
     """Becomes the program. Raises ``Refused`` when that cannot be."""
     program = find(command[0])
     check(program)
-    environment = {**os.environ, **additions(plan)}
+    environment = {**os.environ, **additions(wanted)}
     try:
         os.execve(program, list(command), environment)
     except OSError as error:
@@ -35,7 +49,7 @@ def launch(plan: Plan, command: Sequence[str]) -> NoReturn:
         ) from error
 
 
-def additions(plan: Plan) -> dict[str, str]:
+def additions(wanted: Plan) -> dict[str, str]:
     """What the program's environment has more, until hotswap is in it."""
     before = os.environ.get("LD_PRELOAD")
     library = preload_library()
@@ -48,7 +62,7 @@ def additions(plan: Plan) -> dict[str, str]:
         "LD_PRELOAD": f"{library}:{before}" if before else library,
         "HOTSWAP_RUN_PROCESS": str(os.getpid()),
         "HOTSWAP_RUN_BOOT": str(_HERE / "boot.py"),
-        "HOTSWAP_RUN_PLAN": plan._replace(preload=before).text(),
+        "HOTSWAP_RUN_PLAN": wanted._replace(preload=before).text(),
         # Arrow brings allocators of its own, which do not ask malloc.
         "ARROW_DEFAULT_MEMORY_POOL": os.environ.get("ARROW_DEFAULT_MEMORY_POOL", "system"),
     }
@@ -64,13 +78,18 @@ def preload_library() -> str:
 
 def find(name: str) -> str:
     """The path of a program, as a shell finds it."""
-    path = name if "/" in name else shutil.which(name)
+    path = name if "/" in name else _in_path(name)
     if path is None or not os.path.exists(path):
         where = "does not exist" if "/" in name else "is not in any directory of PATH"
         raise Refused(f"{name} {where}; give the name or the path of a program, such as python.", exits.MISSING)
     if os.path.isdir(path) or not os.access(path, os.X_OK):
         raise Refused(f"{name} is not a program that may be run; give one, such as: python {name}", exits.NOT_EXECUTABLE)
     return path
+
+
+def _in_path(name: str) -> str | None:
+    paths = (os.path.join(place, name) for place in os.get_exec_path())
+    return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), None)
 
 
 def check(program: str) -> None:
