@@ -44,10 +44,10 @@ test-guards: $(BUILT)
 		$(BIN)/hotswap demo --seconds 20 || failed="$$failed $$guard(demo)"; \
 	done; [ -z "$$failed" ] || { echo "failed under:$$failed"; exit 1; }
 
-# The examples, with pandas and scikit-learn, which the other tests do without (a quarter of a gigabyte).
+# The examples and a notebook's kernel, with pandas, Arrow, scikit-learn and ipykernel, which the other tests do without (half a gigabyte).
 examples: $(BUILT)
 	$(BIN)/python -m pip install --quiet --editable '.[examples]' --no-build-isolation
-	$(BIN)/python -m pytest -q -rs tests/test_examples.py $(ARGS)
+	$(BIN)/python -m pytest -q -rs tests/test_examples.py tests/test_notebook.py $(ARGS)
 
 # NumPy's own tests under hotswap run, an area going off and on, against the same without. ARGS="--parts linalg,ma" is quicker.
 numpy-suite: $(BUILT)

@@ -118,7 +118,15 @@ def holding(job):
     """A job that holds the interpreter's lock in a call of C until it is told to go on, with 12 MiB and more swapped out."""
     one = job()
     assert one.line() == "holding"
+    assert eventually(lambda: at_rest(one), 10)
     return one
+
+
+def at_rest(one):
+    """Has reclaim in the background done what it was woken for?"""
+    before = looked(one).areas
+    time.sleep(0.05)
+    return looked(one).areas == before
 
 
 def command(*words):
