@@ -62,11 +62,11 @@ def start(arena: Arena, least: int) -> None:
     if failed:
         raise HotswapError(f"large allocations cannot be taken over ({os.strerror(failed)}).")
     heap = arena
-    sys.meta_path.insert(0, _NumpyWatch(library))
+    sys.meta_path.insert(0, _NumpyWatch(library, least))
 
 
 def _tables() -> None:
-    """Makes dicts and tuples in all ways that allocate, so that the callers of Python's allocator are seen."""
+    """Makes dicts, tuples, lists and sets in all ways that allocate, so that the callers of Python's allocator are seen."""
     numbers = list(range(600))
     grown: dict[Any, int] = {}
     for number in numbers:
@@ -81,6 +81,19 @@ def _tables() -> None:
     whole: tuple[int, ...] = tuple(numbers)
     made += [whole + whole, whole * 2, whole[1:], tuple(number for number in numbers), (*numbers, 1)]
     made += [_listed(*numbers), _named(**named)]
+    made += [
+        numbers + numbers,
+        numbers * 2,
+        numbers[1:],
+        numbers.copy(),
+        [*numbers],
+        sorted(numbers),
+        [number + 1 for number in numbers],
+    ]
+    made[-1].append(1)
+    made[-1].insert(0, 1)
+    made[-2][5:5] = numbers
+    made += [set(numbers), frozenset(numbers), {number + 1 for number in numbers}, set(numbers) | set(named)]
 
 
 def _listed(*given: Any) -> Any:
@@ -124,16 +137,16 @@ def _bytes() -> None:
 class _NumpyWatch:
     """Waits on sys.meta_path for NumPy to be loaded, and goes: its arrays of objects stay in memory from then on."""
 
-    def __init__(self, library: ctypes.PyDLL):
-        self._library = library
+    def __init__(self, library: ctypes.PyDLL, least: int):
+        self._library, self._least = library, least
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
         module = sys.modules.get("numpy._core._multiarray_umath")
         if module is not None and hasattr(module, "_ARRAY_API") and "numpy._core.multiarray" in sys.modules:
-            self._numpy_is_there()
+            self._numpy_is_there(module)
         return None
 
-    def _numpy_is_there(self) -> None:
+    def _numpy_is_there(self, core: Any) -> None:
         sys.meta_path.remove(self)
         from .. import npalloc
 
@@ -141,6 +154,9 @@ class _NumpyWatch:
             self._library.hotswap_preload_objects(ctypes.c_void_p(npalloc.watch_call()))
         else:
             notes.append("this NumPy's arrays of objects cannot be told from others: large ones are swappable too")
+        where = core.empty(self._least, "u1").__array_interface__["data"][0]
+        if not self._library.hotswap_preload_ours(ctypes.c_void_p(where)):
+            notes.append("this NumPy has its arrays from elsewhere than malloc: large ones stay in memory")
 
 
 def _restore_environment(plan: Plan) -> None:

@@ -157,18 +157,27 @@ EXPORTED int posix_memalign(void **to, size_t alignment, size_t bytes)
     return 0;
 }
 
-static int find_libc(struct dl_phdr_info *info, size_t size, void *inside)
+struct text { const void *inside; uintptr_t first, bytes; };
+static int find_text(struct dl_phdr_info *info, size_t size, void *wanted)
 {
+    struct text *text = wanted;
     (void)size;
     for (int i = 0; i < info->dlpi_phnum; i++) {
         uintptr_t first = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
-        if (info->dlpi_phdr[i].p_type == PT_LOAD && (uintptr_t)inside - first < info->dlpi_phdr[i].p_memsz) {
-            libc_first = first;
-            libc_bytes = info->dlpi_phdr[i].p_memsz;
+        if (info->dlpi_phdr[i].p_type == PT_LOAD && (uintptr_t)text->inside - first < info->dlpi_phdr[i].p_memsz) {
+            text->first = first;
+            text->bytes = info->dlpi_phdr[i].p_memsz;
             return 1;
         }
     }
     return 0;
+}
+void hotswap_text(const void *inside, uintptr_t *first, uintptr_t *bytes)
+{
+    struct text text = { .inside = inside };
+    dl_iterate_phdr(find_text, &text);
+    *first = text.first;
+    *bytes = text.bytes;
 }
 static void in_child(void) { least = SIZE_MAX; }
 
@@ -178,7 +187,7 @@ EXPORTED int hotswap_preload_start(const struct hotswap_heap *heap)
     if (hotswap_span)
         return EBUSY;
     hotswap_heap = *heap;
-    dl_iterate_phdr(find_libc, (void *)(uintptr_t)fclose);
+    hotswap_text((const void *)(uintptr_t)fclose, &libc_first, &libc_bytes);
     int failed = pthread_atfork(NULL, NULL, in_child);
     if (failed)
         return failed;

@@ -44,4 +44,6 @@ extern int (*hotswap_objects)(void) __attribute__((visibility("hidden")));
 static inline int hotswap_ours(const void *p) { return (uintptr_t)p - hotswap_base < hotswap_span; }
 /* The next definition of a function: the C library's, or that of another preloaded library. */
 void *hotswap_next(const char *name) __attribute__((visibility("hidden")));
+/* The executable part of the library or program that something is in: where it begins, and its length; 0 when there is none. */
+void hotswap_text(const void *inside, uintptr_t *first, uintptr_t *bytes) __attribute__((visibility("hidden")));
 #endif

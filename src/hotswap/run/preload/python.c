@@ -4,10 +4,13 @@
  * hook for it can be set before the interpreter is there (PEP 578), whatever options it is given (-I, -E, -S) and whichever
  * environment it belongs to. It is found by name, so that this library can be loaded into any process.
  *
- * Tables: what walks pointers (the collector, a child of fork) would bring them back in again and again. Python has them from its
- * "mem" and "raw" domains (lists, sets, interpreter state), which stay in memory, and from its "object" domain (dicts, tuples), which
- * bytes, bytearray and str share. There the caller tells, by its return address: those that allocate dicts and tuples are learned
- * from samples when it starts (hotswap/run/boot.py). Should one of them turn out to allocate bytes too, nothing is told apart.
+ * Tables: what walks pointers (the collector, a child of fork) would bring them back in again and again. Who may have swappable
+ * memory of Python's allocators depends on the domain, and on the caller, by its return address:
+ *
+ *   object  dicts and tuples share it with bytes and str. Callers that allocate dicts and tuples are learned from samples at the start
+ *           (hotswap/run/inside.py), and theirs stay in memory. Should one of them turn out to allocate bytes too, nothing is told apart.
+ *   mem     lists, sets and much else, which stay in memory. Since Python 3.13 bytearrays too, whose callers are learned.
+ *   raw     the interpreter's state stays in memory; what extension modules ask for does not: NumPy, since 2.5, its arrays' data.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -26,36 +29,52 @@ struct allocator {
     void (*free)(void *, void *);
 };
 enum { RAW = 0, MEM = 1, OBJECT = 2, DOMAINS = 3 };
-enum { CALLERS = 32, LEARN_FROM = 2048 };
+enum { CALLERS = 64, LEARN_FROM = 2048 };
 
 static struct allocator was[DOMAINS];
 static size_t watched = SIZE_MAX;  /* bytes from which on it matters who asks */
-static const void *tables[CALLERS];
-static int table_count, learning, mixed;
+struct callers {
+    const void *at[CALLERS];
+    int count;
+};
+static struct callers tables;                /* of the object domain: they allocate dicts and tuples */
+static struct callers lists, growing;        /* of the mem domain: lists and sets; bytearrays */
+static int learning, mixed;
+static uintptr_t python_first, python_bytes; /* the interpreter's own text */
 
-static int is_table(const void *caller)
+static int among(const struct callers *some, const void *caller)
 {
-    for (int i = 0; i < table_count; i++)
-        if (tables[i] == caller)
+    for (int i = 0; i < some->count; i++)
+        if (some->at[i] == caller)
             return 1;
     return 0;
 }
-static void learn(const void *caller)
+static void note(struct callers *some, const void *caller)
 {
-    if (learning == TABLES && !is_table(caller) && table_count < CALLERS)
-        tables[table_count++] = caller;
-    if (learning == BYTES && is_table(caller))
+    if (!among(some, caller) && some->count < CALLERS)
+        some->at[some->count++] = caller;
+}
+static void learn(int domain, const void *caller)
+{
+    if (domain == OBJECT && learning == TABLES)
+        note(&tables, caller);
+    if (domain == OBJECT && learning == BYTES && among(&tables, caller))
         mixed = 1;
+    if (domain == MEM && learning == TABLES)
+        note(&lists, caller);
+    if (domain == MEM && learning == BYTES && lists.count < CALLERS && !among(&lists, caller))
+        note(&growing, caller);
 }
 /* Who asks for what is larger than `watched`. The raw domain also gets what the others could not serve. */
 static int asks(int domain, const void *caller)
 {
-    if (domain == OBJECT) {
-        if (RARELY(learning))
-            learn(caller);
-        return is_table(caller) ? TABLES : BYTES;
-    }
-    return domain == RAW && hotswap_asks == BYTES ? BYTES : TABLES;
+    if (RARELY(learning))
+        learn(domain, caller);
+    if (domain == OBJECT)
+        return among(&tables, caller) ? TABLES : BYTES;
+    if (domain == MEM)
+        return among(&growing, caller) ? BYTES : TABLES;
+    return hotswap_asks == BYTES || (uintptr_t)caller - python_first >= python_bytes ? BYTES : TABLES;
 }
 #define DOMAIN(name, which) \
     static void *name##_malloc(void *ctx, size_t bytes) \
@@ -104,6 +123,7 @@ EXPORTED int hotswap_preload_python(size_t least)
     };
     if (!get || !set)
         return -1;
+    hotswap_text((const void *)(uintptr_t)get, &python_first, &python_bytes);
     watched = least;
     for (int domain = RAW; domain < DOMAINS; domain++) {
         get(domain, &was[domain]);
@@ -120,8 +140,8 @@ EXPORTED int hotswap_preload_learn(int what, size_t least)
     learning = what;
     watched = what ? LEARN_FROM : least;
     if (mixed)
-        table_count = 0;
-    return table_count;
+        tables.count = 0;
+    return tables.count;
 }
 
 /* --- the start -------------------------------------------------------------------------------------------------------------- */
