@@ -113,18 +113,18 @@ def test_scans_and_scattered_touches_together_under_swapoffs_lose_nothing(areas,
         part = pages.count // 4
         crew = Crew()
 
-        def scan(first, step, random):
+        def scan(pages, first, step, random):
             generation = int(random.integers(1, 1 << 30))
             for start in range(first, first + part, 32)[::step]:
                 pages.check(start, min(32, first + part - start))
                 if random.random() < 0.5:
                     pages.stamp(start, min(32, first + part - start), generation)
 
-        crew.start(scan, 0, 1, random[0])
-        crew.start(scan, part, -1, random[1])
+        crew.start(scan, pages, 0, 1, random[0])
+        crew.start(scan, pages, part, -1, random[1])
         crew.start(toucher(pages, 2 * part, part, random[2], length=2))
         crew.start(toucher(pages, 3 * part, part, random[3], length=200))
         crew.start(flipper(paths))
         crew.work(4, each=1)
         pages.check()
-        del pages, scan, crew
+        del pages, crew
