@@ -1,4 +1,4 @@
-# make demo | test | test-guards | examples | numpy-suite | lab | bench | lint | docs: each sets up what it needs in .venv, from Python, a C compiler and the package index.
+# make demo | test | test-guards | examples | numpy-suite | lab | bench | bench-docs | lint | docs: each sets up what it needs in .venv, from Python, a C compiler and the package index.
 #
 #   PYTHON=python3.13   which Python .venv is made with (3.11 or newer); VENV=dir puts it elsewhere
 #   ARGS="--seconds 20" goes to the command behind demo, test and bench
@@ -15,13 +15,13 @@ FLAVOUR := $(if $(filter 1,$(HOTSWAP_DEBUG)),debug,release)
 BUILT := $(VENV)/built-$(FLAVOUR)
 PROJECT := pyproject.toml setup.py
 HEADERS := $(wildcard src/hotswap/arch/*.h src/hotswap/*.h)
-ENGINE := $(shell find src/hotswap -name '*.pxd') $(shell find src/hotswap/engine -name '*.py') src/hotswap/npalloc.py \
+ENGINE := $(shell find src/hotswap -name '*.pxd') $(shell find src/hotswap/engine -name '*.py') src/hotswap/npalloc.py src/hotswap/bench/roundtrip.py \
 	$(wildcard src/hotswap/run/preload/*)
 RESETUP = $(filter $(PROJECT),$?)
 JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 export HOTSWAP_DEBUG PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-guards examples numpy-suite lab bench lint build debug docs clean
+.PHONY: help demo test test-guards examples numpy-suite lab bench bench-docs lint build debug docs clean
 .DELETE_ON_ERROR:
 
 help:
@@ -61,7 +61,17 @@ lab: $(BUILT)
 	$(BIN)/hotswap lab corpus bench-out/lab.json
 
 bench: $(BUILT)
+	$(BENCH_EXTRA)
 	$(BIN)/hotswap bench $(ARGS)
+
+# The same, and its table and picture into docs/bench.md and docs/bench.png; as root, or the kernel's own swap is left out.
+bench-docs: $(BUILT)
+	$(BENCH_EXTRA)
+	$(BIN)/hotswap bench --docs docs $(ARGS)
+
+# pandas and dask, which two of the comparisons need; without them those rows say that they were left out.
+BENCH_EXTRA = @$(BIN)/python -c 'import pandas, distributed, matplotlib' 2>/dev/null || \
+	$(BIN)/python -m pip install --quiet --editable '.[bench]' --no-build-isolation || echo "pandas and dask could not be had: without them" >&2
 
 lint: $(BUILT)
 	@failed=; for check in "ruff check ." "ruff format --check ." mypy "python tools/rules.py"; do \

@@ -60,12 +60,17 @@ def _below(where: Path, mount_root: str, path: str) -> Path:
     return at if at.is_dir() and ".." not in path.split("/") else where
 
 
+def named(pid: int) -> str:
+    """What the cgroup of a run in process ``pid`` is called."""
+    return f"hotswap-bench-{pid}"
+
+
 class Cage:
     """A cgroup with a limit. ``remove`` may be called at any time, also when ``make`` was not or failed half way."""
 
     def __init__(self, hierarchy: Hierarchy, limit: int, swap: bool):
         self._version, self._limit, self._swap = hierarchy.version, limit, swap
-        self.path = hierarchy.parent / f"hotswap-bench-{os.getpid()}"
+        self.path = hierarchy.parent / named(os.getpid())
 
     def make(self) -> None:
         self.path.mkdir(exist_ok=True)
@@ -79,6 +84,22 @@ class Cage:
 
     def admit(self, pid: int) -> None:
         self._write("cgroup.procs", str(pid))
+
+    def lift(self) -> None:
+        """No limit until ``press``."""
+        self._write("memory.limit_in_bytes" if self._version == 1 else "memory.max", "-1" if self._version == 1 else "max")
+
+    def press(self, patience: float = 60.0) -> None:
+        """The limit again; what exceeds it is swapped out by and by."""
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                self._write("memory.limit_in_bytes" if self._version == 1 else "memory.max", str(self._limit))
+                return
+            except BenchError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
 
     def oom_kills(self) -> int:
         """How often the kernel killed in here for want of memory."""

@@ -20,7 +20,7 @@ from rich.table import Table
 from ..control import GUARDS
 from .plan import BenchError, Row
 from .progress import Progress, figure
-from .runner import SOURCE
+from .source import SOURCE
 
 # measure of the child -> what the row is called, its unit; the table has these columns
 MEASURES: dict[str, tuple[str, str]] = {

@@ -16,6 +16,7 @@ from .plan import BenchError
 
 _PRIORITY = "32767"
 _ZRAM_CONTROL = Path("/sys/class/zram-control")
+ZRAM_MARK = "zram"  # a file in the scratch directory that has the number of the device
 _ALGORITHMS = ("lz4", "lzo-rle", "lzo", "zstd")  # the first that is offered
 
 
@@ -35,9 +36,19 @@ class KernelSwap:
         """What to say beside the figures; asked while the area is on."""
         return ""
 
-    def _on(self) -> None:
+    def held(self) -> float:
+        """Memory that it takes, as a part of what is in it."""
+        raise BenchError(f"{self.path} holds nothing in memory.")
+
+    def switch_on(self) -> None:
         _call("mkswap", str(self.path))
         _call("swapon", "-p", _PRIORITY, str(self.path))
+
+    def switch_off(self) -> tuple[int, float]:
+        """Bytes that were in it, and the seconds that it took."""
+        out, begun = used(self.path) if self.path else 0, time.perf_counter()
+        self._off()
+        return out, time.perf_counter() - begun
 
     def _off(self) -> None:
         if self.path is not None and is_on(self.path):
@@ -58,7 +69,7 @@ class SwapFile(KernelSwap):
             os.posix_fallocate(fd, 0, self._size)
         finally:
             os.close(fd)
-        self._on()
+        self.switch_on()
 
     def remove(self) -> None:
         self._off()
@@ -68,10 +79,12 @@ class SwapFile(KernelSwap):
 class Zram(KernelSwap):
     """A fresh device from zram-control; its compressed pool lies in RAM outside the cgroup's limit."""
 
-    def __init__(self, size: int):
+    def __init__(self, scratch: Path, size: int, number: int | None = None):
+        """``number``: of a device that is there already, to be removed."""
         super().__init__()
-        self._size = size
-        self._number: int | None = None
+        self._mark, self._size = scratch / ZRAM_MARK, size
+        self._number = number
+        self.path = None if number is None else Path(f"/dev/zram{number}")
         self._algorithm = ""
 
     def make(self) -> None:
@@ -81,11 +94,12 @@ class Zram(KernelSwap):
             raise BenchError("this kernel has no zram-control; load the zram module.")
         number = int((_ZRAM_CONTROL / "hot_add").read_text())
         self._number, self.path = number, Path(f"/dev/zram{number}")
+        self._mark.write_text(str(number))
         offered = re.findall(r"[\w-]+", self._sys("comp_algorithm").read_text())
         self._algorithm = next((a for a in _ALGORITHMS if a in offered), offered[0])
         self._sys("comp_algorithm").write_text(self._algorithm)
         self._sys("disksize").write_text(str(self._size))
-        self._on()
+        self.switch_on()
 
     def remove(self) -> None:
         self._off()
@@ -104,6 +118,10 @@ class Zram(KernelSwap):
                 time.sleep(0.1)
         self._number = None
 
+    def held(self) -> float:
+        stored, _, taken = (int(n) for n in self._sys("mm_stat").read_text().split()[:3])
+        return taken / max(1, stored)
+
     def note(self) -> str:
         stored, compressed, _, _, most = (int(n) for n in self._sys("mm_stat").read_text().split()[:5])
         ratio = f"{stored / compressed:.1f}:1 by " if compressed else ""
@@ -115,9 +133,19 @@ class Zram(KernelSwap):
 
 def is_on(path: Path) -> bool:
     """Whether the kernel swaps to ``path``."""
-    names = [line.split()[0] for line in Path("/proc/swaps").read_text().splitlines()[1:] if line.strip()]
+    return _listed(path) is not None
+
+
+def used(path: Path) -> int:
+    """Bytes that the kernel has out in ``path``."""
+    words = _listed(path)
+    return int(words[3]) * 1024 if words else 0
+
+
+def _listed(path: Path) -> list[str] | None:
     real = os.path.realpath(path).replace("\\", "\\134").replace(" ", "\\040")
-    return real in names
+    lines = [line.split() for line in Path("/proc/swaps").read_text().splitlines()[1:] if line.strip()]
+    return next((words for words in lines if words[0] == real), None)
 
 
 def drop_caches() -> None:

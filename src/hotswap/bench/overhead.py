@@ -16,9 +16,10 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from .plan import BenchError, Row
+from .plan import BenchError, Row, Settings
 from .progress import Progress, figure
-from .runner import SOURCE
+from .source import SOURCE
+from .workloads import Report
 
 LIMIT, AREA = "4G", "64M"
 WHOLE = "the whole program"
@@ -67,6 +68,17 @@ def _once(system: str, area: Path) -> tuple[dict[str, float], float]:
         raise BenchError(f"the program ended with status {done.returncode} ({system}): {done.stderr.strip()[-300:]}")
     told = json.loads(done.stdout)
     return {**told["seconds"], WHOLE: whole}, told["checksum"]
+
+
+def run_within(settings: Settings, report: Report) -> str | None:
+    """W11: the whole program, as it is and under ``hotswap run`` in turn. What was wrong, or None."""
+    checksums: set[float] = set()
+    for _ in range(settings.repeat):
+        for system, named in ((PLAIN, "ram"), (UNDER, "hotswap")):
+            parts, checksum = _once(system, settings.scratch / "within.swap")
+            report("W11 within", parts[WHOLE], named)
+            checksums.add(checksum)
+    return None if len(checksums) == 1 else "the results with and without hotswap run differ"
 
 
 def failed(rows: Sequence[Row]) -> bool:

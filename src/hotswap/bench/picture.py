@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..sizes import format_size
-from .plan import Row, Settings
+from .plan import LESS_IS_BETTER, Row, Settings
 from .progress import figure
-from .report import measures
+from .verdict import measures
 
 _OURS, _PEER = "#d95f02", "#9aa5b1"
 _WIDE = 20.0  # a panel whose best is so many times its worst gets a logarithmic axis
@@ -40,7 +40,7 @@ def draw(rows: Sequence[Row], settings: Settings, path: Path) -> str:
                 axes.text(0.005, at, "none", transform=axes.get_yaxis_transform(), va="center", fontsize=8)
         axes.invert_yaxis()
         axes.set_title(
-            f"{measure}, {found[0].unit}, {'less' if found[0].unit == 's' else 'more'} is better",
+            f"{measure}, {found[0].unit}, {'less' if found[0].unit in LESS_IS_BETTER else 'more'} is better",
             loc="left",
             fontsize=9,
         )

@@ -5,6 +5,7 @@ for all of them. Whatever a step sets up (cgroup, swap area, child) is undone wh
 signals wait until that is done.
 """
 
+import importlib.util
 import json
 import os
 import select
@@ -21,73 +22,120 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from . import disk
+from . import disk, jobs
 from .cgroup import Cage, find
+from .dask_jobs import DIRECTORY
+from .janitor import Janitor, sweep
 from .kernel import KernelSwap, SwapFile, Zram, drop_caches
-from .plan import CAGED, SWAPPING, BenchError, Row, Settings, empty_rows, estimate, give_up_after
+from .plan import (
+    CAGED,
+    NEEDS,
+    NO_WAY,
+    SWAPPING,
+    BenchError,
+    Row,
+    Settings,
+    empty_rows,
+    estimate,
+    give_up_after,
+    steps_of,
+)
 from .progress import Progress
-from .systems import area_bytes
+from .source import SOURCE
+from .systems import AREAS, area_bytes
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-SOURCE = Path(__file__).resolve().parents[2]  # so that the child imports this very package
-DISK_SECONDS = 6.0
+DISK_SECONDS = 8.0
+# Small products of matrices by several threads that wait for each other busily would measure who else uses the processors. And
+# freed memory goes back at once. Both as dask sets it for its workers; the second is of use to it alone.
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+OF_DASK = {"MALLOC_TRIM_THRESHOLD_": "65536"}
 
 
 def run(settings: Settings, progress: Progress, rows: list[Row]) -> None:
     """Appends to ``rows`` as it goes, so that an interrupted run still has what was measured."""
     _check_room(settings)
-    steps = [(w, s) for w in settings.workloads for s in settings.systems]
-    progress.plan([DISK_SECONDS] + [estimate(settings, w, s) if not left_out(s) else 0.0 for w, s in steps])
-    scratch = Path(tempfile.mkdtemp(prefix="hotswap-bench-", dir=settings.scratch))
+    sweep(settings.scratch)  # of a run that was killed
+    steps = steps_of(settings)
+    if not steps:
+        raise BenchError(f"none of the systems {', '.join(settings.systems)} takes part in {', '.join(settings.workloads)}.")
+    expected = [0.0 if left_out(w, s) else estimate(settings, w, s) for w, s in steps]
+    progress.plan([DISK_SECONDS, *expected])
+    digests: dict[str, str] = {}
+    with _signals_wait():
+        janitor = Janitor(settings.scratch)
     try:
-        settings = replace(settings, scratch=scratch)
+        settings = replace(settings, scratch=janitor.scratch)
         progress.begin("disk, direct I/O")
-        found = disk.measure(scratch, settings.size)
+        found = disk.measure(janitor.scratch, settings.size)
         rows += found
         progress.end(found)
         for workload, system in steps:
             progress.begin(f"{workload} on {system}")
-            found = step(settings, workload, system, progress)
+            found = step(settings, workload, system, progress, digests)
             rows += found
             progress.end(found)
     finally:
         with _signals_wait():
-            shutil.rmtree(scratch, ignore_errors=True)
+            janitor.close()
 
 
 def failed(rows: list[Row]) -> bool:
     """Whether any result was wrong, or hotswap has none where it was asked for."""
-    return any(r.verified is False or (r.system == "hotswap" and r.value is None) for r in rows)
+    return any(
+        r.verified is False or (r.system == "hotswap" and r.value is None and not r.note.startswith("left out")) for r in rows
+    )
 
 
-def left_out(system: str) -> str:
-    """Why this user cannot run ``system``, or nothing."""
+def left_out(workload: str, system: str) -> str:
+    """Why ``workload`` cannot be run on ``system`` here, or nothing."""
     if system in SWAPPING and os.geteuid() != 0:
         return "left out: the kernel's swap and a memory cgroup need root"
+    if reason := NO_WAY.get((workload, system)):
+        return f"left out: {reason}"
+    for name in (*NEEDS.get(workload, ()), *NEEDS.get(system, ())):
+        if importlib.util.find_spec(name) is None:
+            return f"left out: {name} is not installed; pip install 'hotswap[bench]'"
     return ""
 
 
-def step(settings: Settings, workload: str, system: str, progress: Progress) -> list[Row]:
-    """One workload on one system in a child of its own. Only an interruption is raised."""
-    reason = left_out(system)
+def step(settings: Settings, workload: str, system: str, progress: Progress, digests: dict[str, str] | None = None) -> list[Row]:
+    """One workload on one system in a child of its own. Only an interruption is raised. ``digests``: of the results in RAM, by
+    workload; what is missing and needed is found out first, by a run in RAM that no row tells of."""
+    digests = {} if digests is None else digests
+    reason = left_out(workload, system)
     if reason:
         return empty_rows(workload, system, reason)
+    if workload in jobs.JOBS and system != "ram" and workload not in digests:
+        once = replace(settings, repeat=1, corrupt=False, profile=False)
+        reference = _step(once, workload, "ram", progress, digests)
+        if not all(row.verified for row in reference):
+            return empty_rows(workload, system, f"there is nothing to compare with: in RAM it was {reference[0].note}")
+    return _step(settings, workload, system, progress, digests)
+
+
+def _step(settings: Settings, workload: str, system: str, progress: Progress, digests: dict[str, str]) -> list[Row]:
     rows = empty_rows(workload, system)
     notes: list[str] = []
     try:
         with _undoing() as undo:
+            undo.callback(_tidy, settings.scratch)
             swap = _swap(system, settings, undo)
             cage = _cage(system, settings, undo, notes)
             _forget(notes)
             child = _Child(settings, workload, system, undo)
-            outcome = child.follow(rows, cage, swap, progress, give_up_after(estimate(settings, workload, system)))
+            outcome = child.follow(rows, cage, swap, progress, give_up_after(settings, workload, system))
     except (BenchError, OSError) as error:
         outcome = {"error": str(error)}
+    _compare(outcome, digests, workload, system)
     if swap_note := outcome.get("swap"):
         notes.append(swap_note)
     failure = outcome.get("error")
     if failure:
         notes.insert(0, failure)
+    notes += dict.fromkeys(outcome.get("notes", []))
+    if not failure and outcome["wrong"] and not any(row.samples for row in rows):
+        notes.insert(0, f"WRONG: {outcome['wrong']}")
     for row in rows:
         if not failure and row.samples:
             row.value = median(row.samples)
@@ -95,15 +143,33 @@ def step(settings: Settings, workload: str, system: str, progress: Progress) -> 
             if outcome["wrong"]:
                 row.note = f"WRONG: {outcome['wrong']}"
         row.peak_rss = outcome.get("peak_rss")
+        row.stages = outcome.get("stages", {}).get(row.workload, {}) if row.system == "hotswap" else {}
         row.note = "; ".join(n for n in (row.note, *notes) if n)
     return rows
+
+
+def _tidy(scratch: Path) -> None:
+    """What a child that was killed leaves."""
+    shutil.rmtree(scratch / DIRECTORY, ignore_errors=True)
+    for name in AREAS:
+        (scratch / name).unlink(missing_ok=True)
+
+
+def _compare(outcome: dict[str, Any], digests: dict[str, str], workload: str, system: str) -> None:
+    """The digest of a result must be that of the run in RAM, which is there before."""
+    digest = outcome.get("digest")
+    if digest and not outcome.get("error") and not outcome["wrong"]:
+        if system == "ram":
+            digests[workload] = digest
+        elif digest != digests[workload]:
+            outcome["wrong"] = f"the result ({digest}) is not that of the run in RAM ({digests[workload]})"
 
 
 def _swap(system: str, settings: Settings, undo: ExitStack) -> KernelSwap | None:
     if system not in SWAPPING:
         return None
     size = area_bytes(settings.size)
-    swap: KernelSwap = SwapFile(settings.scratch, size) if system == "kernel-file" else Zram(size)
+    swap: KernelSwap = SwapFile(settings.scratch, size) if system == "kernel-file" else Zram(settings.scratch, size)
     undo.callback(swap.remove)
     swap.make()
     return swap
@@ -135,6 +201,32 @@ def _forget(notes: list[str]) -> None:
         notes.append(f"the page cache was not dropped before: {error.strerror}")
 
 
+def _row_for(rows: list[Row], measure: str, system: str | None) -> Row:
+    """The row of a sample; a new one where a step tells of another system, too."""
+    same = [row for row in rows if row.workload == measure]
+    found = next((row for row in same if system in (None, row.system)), None)
+    if found is None:
+        found = Row(measure, str(system), same[0].unit)
+        rows.append(found)
+    return found
+
+
+def _do(what: str, cage: Cage | None, swap: KernelSwap | None) -> dict[str, Any]:
+    """What a child asks for that runs on the kernel's swap."""
+    if swap is None or cage is None:
+        return {"error": f"there is no swap of the kernel's to do {what} with"}
+    try:
+        if what == "held":
+            return {"held": swap.held()}
+        cage.lift()
+        out, seconds = swap.switch_off()
+        swap.switch_on()
+        cage.press()
+        return {"bytes": out, "seconds": seconds}
+    except (BenchError, OSError) as error:
+        return {"error": str(error)}
+
+
 class _Child:
     """The worker process of one step; killed and waited for when the step ends."""
 
@@ -154,7 +246,7 @@ class _Child:
                 stdout=subprocess.PIPE,
                 stderr=self._said,
                 start_new_session=True,
-                env=os.environ | {"PYTHONPATH": path},
+                env={**ENVIRONMENT, **(OF_DASK if system == "dask" else {}), **os.environ, "PYTHONPATH": path},
             )
             undo.callback(self._end)
         self._tell(json.dumps(order))
@@ -171,8 +263,12 @@ class _Child:
                     if cage is not None:
                         cage.admit(self._process.pid)
                     self._tell("")
+                elif "ask" in words:
+                    self._tell(json.dumps(_do(words["ask"], cage, swap)))
+                elif "note" in words:
+                    outcome.setdefault("notes", []).append(words["note"])
                 elif "measure" in words:
-                    next(r for r in rows if r.workload == words["measure"]).samples.append(words["value"])
+                    _row_for(rows, words["measure"], words.get("system")).samples.append(words["value"])
                     progress.sample(words["measure"], words["value"])
                     if swap is not None:
                         outcome["swap"] = swap.note()

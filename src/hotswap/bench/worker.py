@@ -2,8 +2,9 @@
 
 It is told what to do in one line of JSON on standard input and answers in lines of JSON on standard output:
 ``{"ready": true}`` once everything is imported (the parent puts it into its cgroup now, so that the interpreter is not
-charged there, and writes an empty line), ``{"measure": …, "value": …}`` a sample, and at the end ``{"wrong": null or a
-sentence, "peak_rss": bytes}`` or ``{"error": a sentence}``. The child dies with its parent.
+charged there, and writes an empty line), ``{"measure": …, "value": …}`` a sample (with ``"system"`` when it is of another one),
+``{"ask": …}`` what only the parent can do (it writes what came of it, in JSON), ``{"note": …}``, and at the end ``{"wrong": null or a
+sentence, "digest": of the result, "peak_rss": bytes}`` or ``{"error": a sentence}``. The child dies with its parent.
 """
 
 import ctypes
@@ -38,17 +39,49 @@ def main() -> int:
 
 
 def _work(order: dict[str, Any], answer: Any) -> None:
-    from . import systems, workloads
+    from . import dask_jobs, jobs, latency, overhead, stages, systems, workloads
     from .plan import Settings
 
     settings = Settings(**{**order["settings"], "scratch": Path(order["settings"]["scratch"])})
     system, workload = order["system"], order["workload"]
-    systems.prepare(system)
-    answer(ready=True)
-    sys.stdin.readline()
-    with systems.opened(system, workload, settings) as memory:
-        wrong = workloads.run(workload, memory, settings, lambda m, v: answer(measure=m, value=v))
-    answer(wrong=wrong, peak_rss=peak_rss())
+    systems.prepare(system, workload)
+
+    def ask(what: str) -> dict[str, Any]:
+        answer(ask=what)
+        reply: dict[str, Any] = json.loads(sys.stdin.readline())
+        return reply
+
+    def report(measure: str, value: float, system: str = "") -> None:
+        answer(measure=measure, value=value, **({"system": system} if system else {}))
+
+    def begin() -> None:
+        answer(ready=True)
+        sys.stdin.readline()
+
+    digest, told = "", {}
+    if system == "dask":
+        with dask_jobs.opened(settings) as client:
+            begin()
+            wrong, digest = dask_jobs.run(workload, client, settings, report)
+    elif workload == "W11":
+        begin()
+        wrong = overhead.run_within(settings, report)
+    else:
+        begin()
+        with systems.opened(system, workload, settings, ask) as memory:
+            watched = stages.Watch(memory, report) if settings.profile else None
+            reporter: workloads.Report = watched or report
+            if workload in jobs.JOBS:
+                wrong, digest = jobs.run(workload, memory, settings, reporter)
+            elif workload == "W12":
+                wrong = latency.run(memory, settings, reporter)
+            else:
+                wrong = workloads.run(workload, memory, settings, reporter)
+            if memory.how:
+                answer(note=memory.how)
+            if watched:
+                told["stages"] = watched.found
+    answer(wrong=wrong, digest=digest, peak_rss=peak_rss(), **told)
 
 
 def peak_rss() -> int:

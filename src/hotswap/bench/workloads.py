@@ -13,6 +13,10 @@ when every byte was right, else a sentence saying what was wrong. Filling, choos
   only. A fifth of the time goes before as a warm-up that is not counted, but checked. Afterwards every word of every
   page is compared with the pattern plus the increments that the page got.
 * W4: ``ndarray.sort()`` in place of half the size; checked to be in order and to hold the same values as were put in.
+* W9: the area that holds what does not fit into the limit is switched off, and every byte compared afterwards.
+* W10: W1 and W2 on smooth data, and what memory these take compressed.
+
+``jobs`` has W5 to W8, ``overhead`` W11, ``latency`` W12.
 """
 
 from collections.abc import Callable
@@ -32,17 +36,36 @@ ENOUGH = 4_000_000  # touches after which a window ends early: RAM needs no more
 AHEAD = 1 << 15  # touches chosen at once
 STOP_AFTER = 60.0  # seconds of timed rounds (W1, W4) after which no further round begins
 
-Report = Callable[[str, float], None]
+
+class Report(Protocol):
+    """Takes a sample; ``system`` where it is not of the system that the child runs."""
+
+    def __call__(self, measure: str, value: float, system: str = ...) -> None: ...
 
 
 class Memory(Protocol):
-    """Where arrays live."""
+    """Where arrays live. ``how``: what to say beside the figures, if anything."""
+
+    how: str
 
     def empty(self, nbytes: int) -> Floats:
         """A fresh float32 array; its memory goes back when the last view dies."""
 
+    def timed_begins(self) -> None:
+        """Called just before what the next sample tells."""
+
     def before_check(self) -> None:
         """The timed part is over: a sequential read follows."""
+
+    def switch_off(self, load: Callable[[], object]) -> tuple[int, float]:
+        """Empties the area in use: bytes that were out, and seconds. ``load`` touches for a moment; it is called again and
+        again meanwhile where the area can go off under load. Another area is on afterwards, as good as the first."""
+
+    def held(self) -> float:
+        """Memory taken by what is out, as a part of what that was."""
+
+    def stats(self) -> dict[str, int]:
+        """What the system counts, if it does."""
 
 
 def run(workload: str, memory: Memory, settings: Settings, report: Report) -> str | None:
@@ -51,6 +74,13 @@ def run(workload: str, memory: Memory, settings: Settings, report: Report) -> st
     pages = settings.size // PAGE
     if workload == "W1":
         return sequential(memory, settings, pattern, report)
+    if workload == "W9":
+        return switched_off(memory, settings, pattern, report)
+    if workload == "W10":
+        smooth = Pattern("smooth", settings.seed)
+        wrong = sequential(memory, settings, smooth, report, "W10 tier write", "W10 tier read")
+        picker = data.uniform(pages, settings.seed)
+        return wrong or touches("W10 tier random", memory, settings, smooth, picker, report, "W10 tier held")
     if workload == "W2":
         return touches("W2 random", memory, settings, pattern, data.uniform(pages, settings.seed), report)
     if workload == "W3":
@@ -58,21 +88,30 @@ def run(workload: str, memory: Memory, settings: Settings, report: Report) -> st
     return sort(memory, settings, pattern, report)
 
 
-def sequential(memory: Memory, settings: Settings, pattern: Pattern, report: Report) -> str | None:
+def sequential(
+    memory: Memory,
+    settings: Settings,
+    pattern: Pattern,
+    report: Report,
+    write: str = "W1 seq write",
+    read: str = "W1 seq read",
+) -> str | None:
     expected = _chunk_sums(pattern, settings.size)
     spent = 0.0
     for left in reversed(range(settings.repeat)):
         words = data.words_of(memory.empty(settings.size))
+        memory.timed_begins()
         begun = perf_counter()
         pattern.fill(words)
         seconds = perf_counter() - begun
-        report("W1 seq write", settings.size / seconds / 1e9)
+        report(write, settings.size / seconds / 1e9)
         spent += seconds
         for _ in range(2):
+            memory.timed_begins()
             begun = perf_counter()
             sums = [int(data.chunk(words, k).sum()) for k in range(data.chunks(words))]
             seconds = perf_counter() - begun
-            report("W1 seq read", settings.size / seconds / 1e9)
+            report(read, settings.size / seconds / 1e9)
             spent += seconds
             if sums != expected:
                 return f"the sum of MiB {_first_difference(sums, expected)} was wrong in a read pass"
@@ -84,14 +123,25 @@ def sequential(memory: Memory, settings: Settings, pattern: Pattern, report: Rep
     return None
 
 
-def touches(measure: str, memory: Memory, settings: Settings, pattern: Pattern, pick: Picker, report: Report) -> str | None:
+def touches(
+    measure: str,
+    memory: Memory,
+    settings: Settings,
+    pattern: Pattern,
+    pick: Picker,
+    report: Report,
+    held: str = "",
+) -> str | None:
     array = memory.empty(settings.size)
     words = data.words_of(array)
     pattern.fill(words)
+    if held:
+        report(held, memory.held())
     counts = np.zeros(settings.size // PAGE, dtype=np.uint32)
     loop = _TouchLoop(words, counts, pick)
     loop.run(settings.seconds / 5)
     for _ in range(settings.repeat):
+        memory.timed_begins()
         done, seconds = loop.run(settings.seconds / settings.repeat)
         report(measure, done / seconds)
     loop.settle()
@@ -141,6 +191,7 @@ def sort(memory: Memory, settings: Settings, pattern: Pattern, report: Report) -
     for left in reversed(range(settings.repeat)):
         array = memory.empty(nbytes)
         pattern.fill(data.words_of(array))
+        memory.timed_begins()
         begun = perf_counter()
         array.sort()
         seconds = perf_counter() - begun
@@ -155,6 +206,27 @@ def sort(memory: Memory, settings: Settings, pattern: Pattern, report: Report) -
             return wrong
         del array
     return None
+
+
+def switched_off(memory: Memory, settings: Settings, pattern: Pattern, report: Report) -> str | None:
+    words = data.words_of(memory.empty(settings.size))
+    pattern.fill(words)
+    counts = np.zeros(settings.size // PAGE, dtype=np.uint32)
+    loop = _TouchLoop(words, counts, data.uniform(settings.size // PAGE, settings.seed))
+    spent = 0.0
+    for _ in range(settings.repeat):
+        memory.timed_begins()
+        out, seconds = memory.switch_off(lambda: loop.run(0.02))
+        if out == 0:
+            return "nothing was out when the area was switched off"
+        report("W9 swapoff", out / seconds / 1e9)
+        spent += seconds
+        if spent > STOP_AFTER:
+            break
+    loop.settle()
+    memory.before_check()
+    _damage(words, settings)
+    return compare(words, pattern, counts)
 
 
 def compare(words: Words, pattern: Pattern, counts: NDArray[np.uint32] | None) -> str | None:
