@@ -1,6 +1,6 @@
 """W12: how long a touch waits for a page that left the array but is still in memory, and how long the same takes at the very least.
 
-The array is written front to back, one and a half times the limit; then pages are touched from its end towards its beginning: first
+The array is written front to back, one and a half times the limit (``--limit``, at least 64 MiB); then pages are touched from its end towards its beginning: first
 those that never left, then those that left last, which the swap cache still has. Which kind of fault a touch was is read off the
 space's counters. The least is ``roundtrip``: a page that 40 lines on userfaultfd copy in, in the same process.
 """
@@ -16,7 +16,7 @@ from .plan import RAW, Settings
 from .workloads import Memory, Report
 
 OTHERS = ("faults_major", "faults_zero", "faults_write", "direct_reclaims")  # slow for other reasons
-LEAST = 5  # touches of the right kind that make a sample
+LEAST = 20  # touches of the right kind that make a sample
 MOST = 2000
 RAW_TOUCHES = 4000
 
@@ -25,7 +25,7 @@ def run(memory: Memory, settings: Settings, report: Report) -> str | None:
     from . import roundtrip  # compiled, as the engine is
 
     for _ in range(settings.repeat):
-        waits = hits(memory, settings.limit * 3 // 2 // PAGE)
+        waits = hits(memory, memory.stats()["limit_bytes"] * 3 // 2 // PAGE)
         if waits is None:
             return "a page came back with other bytes than were put there"
         if len(waits) < LEAST:
@@ -44,6 +44,7 @@ def hits(memory: Memory, pages: int) -> list[float] | None:
     for page in range(pages):
         words[page] = page + 1
     waits: list[float] = []
+    memory.timed_begins()
     before = memory.stats()
     for page in reversed(range(pages)):
         row = words[page]

@@ -36,6 +36,7 @@ FOLIO = {
 }
 SPARSE = frozenset({"W2", "W3"})  # single touches, where handing the fault over to another thread would cost most
 AREAS = ("a.swap", "b.swap")  # in the scratch directory
+CACHE_LEAST = 64 * MIB  # of a limit for W12: with less the swap cache holds too few folios to go by
 Ask = Callable[[str], dict[str, Any]]  # something only the parent can do
 
 
@@ -176,9 +177,10 @@ def _hotswap(workload: str, settings: Settings) -> Iterator[Hotswap]:
     import hotswap
 
     api: Any = hotswap
-    size = f"{area_bytes(settings.size) >> 10}K"
     areas = ("ram:", "ram:second") if workload == "W10" else (str(settings.scratch / AREAS[0]), str(settings.scratch / AREAS[1]))
-    options = {"limit": f"{settings.limit >> 10}K"}
+    limit = max(settings.limit, CACHE_LEAST) if workload == "W12" else settings.limit
+    size = f"{area_bytes(max(settings.size, limit * 3 // 2)) >> 10}K"
+    options = {"limit": f"{limit >> 10}K"}
     if settings.folio == "suited":
         options |= {"folio": FOLIO[workload]}
     memory = None
