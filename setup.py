@@ -24,7 +24,7 @@ if not _blosc or not _blosc.origin:
         "blosc2 is needed to build hotswap (compressed RAM): pip install blosc2, or build with pip, which installs it."
     )
 BLOSC = Path(_blosc.origin).parent / "lib" / "libblosc2.a"
-PACKS = "ram.py"
+PACKS = "packing.py"
 WARNINGS = ["-Wno-unused-function", "-Wno-format-security", "-Wno-maybe-uninitialized"]  # what generated code sets off
 
 preload = Extension(

@@ -78,15 +78,21 @@ def test_a_file_of_another_user_is_passed_over_unless_it_is_named(place):
 
 
 def test_an_area_is_a_file_with_a_size_and_a_priority():
-    assert parse_area("scratch/a.swap") == ("scratch/a.swap", None, 0)
-    assert parse_area("scratch/a.swap:8G") == ("scratch/a.swap", 8 * GIB, 0)
-    assert parse_area("a.swap:1.5GiB,pri=10") == ("a.swap", 3 * GIB // 2, 10)
-    assert parse_area("a.swap,pri=-1") == ("a.swap", None, -1)
-    assert parse_area("a,b.swap") == ("a,b.swap", None, 0)
-    assert parse_area("a:b:4096") == ("a:b", 4096, 0)
-    assert parse_area("a:b") == ("a:b", None, 0)
-    assert parse_area("a:b/c.swap") == ("a:b/c.swap", None, 0)
-    assert parse_area("ram:2G,pri=5") == ("ram:", 2 * GIB, 5)
+    assert parse_area("scratch/a.swap") == AreaSpec("scratch/a.swap", None, 0)
+    assert parse_area("scratch/a.swap:8G") == AreaSpec("scratch/a.swap", 8 * GIB, 0)
+    assert parse_area("a.swap:1.5GiB,pri=10") == AreaSpec("a.swap", 3 * GIB // 2, 10)
+    assert parse_area("a.swap,pri=-1") == AreaSpec("a.swap", None, -1)
+    assert parse_area("a,b.swap") == AreaSpec("a,b.swap", None, 0)
+    assert parse_area("a:b:4096") == AreaSpec("a:b", 4096, 0)
+    assert parse_area("a:b") == AreaSpec("a:b", None, 0)
+    assert parse_area("a:b/c.swap") == AreaSpec("a:b/c.swap", None, 0)
+    assert parse_area("ram:2G,pri=5") == AreaSpec("ram:", 2 * GIB, 5)
+    assert parse_area("a.swap:8G,compressed=512M") == AreaSpec("a.swap", 8 * GIB, 0, GIB // 2)
+    assert (
+        parse_area("a.swap,compressed=512M,pri=3")
+        == parse_area("a.swap,pri=3,compressed=512M")
+        == AreaSpec("a.swap", None, 3, GIB // 2)
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,6 +106,8 @@ def test_an_area_is_a_file_with_a_size_and_a_priority():
         ("a.swap,pri=", "priority '' is not a whole number from -1 to 32767"),
         ("a.swap,pri=40000", "priority '40000'"),
         ("a.swap,prio=4", "unknown option 'prio'"),
+        ("a.swap,compressed=", "compressed '' is not a size"),
+        ("a.swap,compressed=lots", "compressed 'lots' is not a size"),
     ],
 )
 def test_what_is_no_area_is_refused(text, said):
@@ -110,7 +118,7 @@ def test_what_is_no_area_is_refused(text, said):
 
 def test_several_areas_in_the_environment_are_words_of_a_shell(tmp_path):
     environ = {"HOTSWAP_SWAP": "a.swap:1G,pri=2 'with space.swap'"}
-    assert resolve(environ=environ, directory=tmp_path).swap == (("a.swap", GIB, 2), ("with space.swap", None, 0))
+    assert resolve(environ=environ, directory=tmp_path).swap == (AreaSpec("a.swap", GIB, 2), AreaSpec("with space.swap"))
 
 
 def test_a_percentage_is_of_what_the_control_group_or_the_machine_allows(tmp_path, monkeypatch):

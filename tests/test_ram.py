@@ -215,7 +215,7 @@ def test_the_store_does_what_a_dictionary_does(store, seed):
     rng = random.Random(seed)
     slots = 800
     before = store.packed()
-    assert store.ram.ram_setup(TYPE, slots) == 0
+    assert store.ram.ram_setup(TYPE, slots, 0) == 0
     held: dict[int, bytes] = {}
     pieces: list[tuple[int, int]] = []
     written = refused = 0
@@ -228,7 +228,7 @@ def test_the_store_does_what_a_dictionary_does(store, seed):
                 if any(slot + k in held for k in range(pages)):
                     continue
                 data = data_of(rng, pages)
-                done = store.ram.ram_write(TYPE, store.mm, store.put(data), 1, pages, slot)
+                done = store.ram.ram_write(TYPE, store.mm, store.put(data), 1, pages, slot, rng.choice([0, 1, 2, 4, 8, 16]))
                 if done == 1:
                     written += 1
                     pieces.append((slot, pages))
@@ -261,7 +261,7 @@ def test_the_store_does_what_a_dictionary_does(store, seed):
 
 
 def test_a_slot_that_holds_nothing_cannot_be_read(store):
-    assert store.ram.ram_setup(TYPE, 100) == 0
+    assert store.ram.ram_setup(TYPE, 100, 0) == 0
     try:
         assert store.ram.ram_read(TYPE, store.room(), 1, 1, 7) == -5
     finally:

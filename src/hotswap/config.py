@@ -29,11 +29,12 @@ _OPTION = re.compile(r"(.*),([a-z]+)=([^,/]*)", re.DOTALL)
 
 
 class AreaSpec(NamedTuple):
-    """An area that is to go on: ``size`` in bytes, None for what it has."""
+    """An area that is to go on: ``size`` in bytes, None for what it has; ``compressed``: bytes of compressed memory in front of it."""
 
     path: str
     size: int | None = None
     priority: int = 0
+    compressed: int | None = None
 
 
 class Settings(NamedTuple):
@@ -46,12 +47,17 @@ class Settings(NamedTuple):
 
 
 def parse_area(text: str, what: str = "area") -> AreaSpec:
-    """``FILE[:SIZE][,pri=N]``. What follows the last colon is the size when it begins with a digit, else a part of the name."""
-    rest, priority = text, 0
-    if match := _OPTION.fullmatch(text):
+    """``FILE[:SIZE][,pri=N][,compressed=SIZE]``. What follows the last colon is the size when it begins with a digit, else a part of the name."""
+    rest, priority, compressed = text, 0, None
+    while match := _OPTION.fullmatch(rest):
         rest, option, value = match.groups()
+        if option == "compressed":
+            compressed = parse_size(value, f"{what} {text!r}: compressed", whole=machine.memory)
+            continue
         if option != "pri":
-            raise ConfigError(f"{what} {text!r} has an unknown option {option!r}; the only one is pri, as in a.swap:8G,pri=10.")
+            raise ConfigError(
+                f"{what} {text!r} has an unknown option {option!r}; there are pri and compressed, as in a.swap:8G,pri=10,compressed=512M."
+            )
         if not re.fullmatch(r"-?[0-9]+", value) or int(value) not in PRIORITIES:
             raise ConfigError(f"{what} {text!r}: priority {value!r} is not a whole number from -1 to 32767; choose one that is.")
         priority = int(value)
@@ -64,7 +70,9 @@ def parse_area(text: str, what: str = "area") -> AreaSpec:
         raise ConfigError(f"{what} {text!r} ends where its size should stand; write it as in a.swap:8G, or leave out the colon.")
     if not path or path.startswith(":"):
         raise ConfigError(f"{what} {text!r} names no file; write it as FILE[:SIZE][,pri=N], such as a.swap:8G,pri=10.")
-    return AreaSpec(path, parse_size(size, f"{what} {text!r}: size", whole=machine.memory) if size else None, priority)
+    return AreaSpec(
+        path, parse_size(size, f"{what} {text!r}: size", whole=machine.memory) if size else None, priority, compressed
+    )
 
 
 def resolve(

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import areafile
+from . import areafile, machine
 from .config import PRIORITIES
 from .engine import api
 from .errors import AreaError, HotswapError, UnsupportedError
-from .sizes import PAGE, format_size
+from .sizes import PAGE, format_size, parse_size
 
 GUARDS = {  # by their numbers in engine/guard/contract.pxd; docs/guards.md compares them
     "none": 0,
@@ -28,11 +28,16 @@ GUARDS = {  # by their numbers in engine/guard/contract.pxd; docs/guards.md comp
     "rcu_pointer": 7,
 }
 _TICK_US = 100_000
+LEAST_COMPRESSED = 1 << 20  # bytes: four blocks of the pool
 
 
 class Swap(NamedTuple):
-    """An area that is on; ``size`` and ``used`` in bytes, ``errors`` in transfers that failed. Of compressed RAM ``held`` is the memory
-    that it takes, and ``stored`` what is in there as it came; 0 elsewhere."""
+    """An area that is on; ``size`` and ``used`` in bytes, ``errors`` in transfers that failed.
+
+    Of compressed RAM, as an area or in front of one, in bytes and 0 elsewhere: ``compressed`` is the memory that it may take, ``held`` what
+    it takes, ``stored`` what is in there as it came and ``packed`` as it is kept, so that ``overhead`` is lost to rounding and holes;
+    ``written_back`` went on to where there is more room, ``declined`` did not compress, since it was switched on.
+    """
 
     path: str
     kind: str
@@ -45,6 +50,15 @@ class Swap(NamedTuple):
     errors: int
     held: int = 0
     stored: int = 0
+    packed: int = 0
+    compressed: int = 0
+    written_back: int = 0
+    declined: int = 0
+
+    @property
+    def overhead(self) -> int:
+        """Bytes of ``held`` that hold no data."""
+        return max(0, self.held - self.packed)
 
 
 class SwapoffProgress(NamedTuple):
@@ -116,10 +130,15 @@ def swapon(
     size: int | str | None = None,
     priority: int = 0,
     *,
+    compressed: int | str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Swap:
     """Switches an area on; with ``size`` it is made and formatted when it does not exist. ``ram:`` (or ``ram:NAME``, for several) is
     compressed memory: ``size`` is what it takes in as it comes; what it holds counts in the limits.
+
+    ``compressed`` puts compressed memory in front of a file or device: what is warm and compresses stays in memory, the coldest is
+    written to the area as that fills. It is how much memory that may take, in bytes or as text (``"512M"``, ``"10%"`` of the memory that
+    the process may have); of each limit three quarters at most.
 
     Areas of higher ``priority`` fill first, equals share. ``progress(done, total)`` is told bytes while it is formatted.
     Raises ``AreaError``, or ``SizeError`` for a size that is none; nothing is left half done.
@@ -132,8 +151,23 @@ def swapon(
         raise AreaError(f"{name}: priority {priority!r} is not a whole number from -1 to 32767; choose one that is.")
     if not api.rows_left():
         raise AreaError(f"{name} is refused: {api.MAX_AREAS} areas are on already; switch one off first.", errno.EPERM)
+    most = compressed_bytes(name, compressed)
     with areafile.made_or_kept(name, size, progress) as file:
-        return _switch_on(file, priority)
+        return _switch_on(file, priority, most)
+
+
+def compressed_bytes(name: str, compressed: int | str | None) -> int:
+    """What was asked for in front of an area; 0: nothing. Raises ``AreaError`` or ``SizeError``."""
+    if compressed is None:
+        return 0
+    if name.startswith(f"{areafile.RAM}:"):
+        raise AreaError(f"{name} is compressed memory itself; leave 'compressed' out, its size says how much it takes in.")
+    most = parse_size(compressed, "compressed", whole=machine.memory)
+    if most < LEAST_COMPRESSED:
+        raise AreaError(
+            f"{name}: {format_size(most)} of compressed memory in front of it is too little; give {format_size(LEAST_COMPRESSED)} or more."
+        )
+    return most
 
 
 def swapon_private(directory: str | os.PathLike[str], size: int | str, priority: int = 0) -> Swap:
@@ -150,12 +184,14 @@ def swapon_private(directory: str | os.PathLike[str], size: int | str, priority:
         raise
 
 
-def _switch_on(file: areafile.AreaFile, priority: int) -> Swap:
-    """Hands an open file over to the engine: all of it or nothing."""
+def _switch_on(file: areafile.AreaFile, priority: int, most: int = 0) -> Swap:
+    """Hands an open file over to the engine: all of it or nothing. ``most``: bytes of compressed memory in front of it."""
     api.steer_open()
     fd, file.fd = file.fd, -1  # the engine's, which closes it when the area is off
     try:
-        type_ = api.swap_on(fd, file.pages + 1, priority, how(file), list(file.badpages), os.fsencode(file.path))
+        type_ = api.swap_on(
+            fd, file.pages + 1, priority, how(file, most), list(file.badpages), os.fsencode(file.path), most // PAGE
+        )
         if type_ < 0:
             raise refused(file.path, -type_)
     except BaseException:
@@ -164,9 +200,10 @@ def _switch_on(file: areafile.AreaFile, priority: int) -> Swap:
     return next(as_swap(area) for area in api.swaps_listed() if area["type"] == type_)
 
 
-def how(file: areafile.AreaFile) -> int:
+def how(file: areafile.AreaFile, most: int = 0) -> int:
     """What the engine lists of an area, as bits."""
-    return {"partition": api.PARTITION, areafile.RAM: api.RAM}.get(file.kind, 0) | (api.DIRECT if file.direct else 0)
+    kind = {"partition": api.PARTITION, areafile.RAM: api.RAM}.get(file.kind, 0)
+    return kind | (api.DIRECT if file.direct else 0) | (api.FRONT if most else 0)
 
 
 def refused(path: str, error: int) -> AreaError:
@@ -250,6 +287,8 @@ def as_swap(area: Mapping[str, Any]) -> Swap:
     """From what the engine lists."""
     kind = areafile.RAM if area["how"] & api.RAM else "partition" if area["how"] & api.PARTITION else "file"
     transfers = "compressed" if kind == areafile.RAM else "direct" if area["how"] & api.DIRECT else "buffered"
+    if area["how"] & api.FRONT:
+        transfers += " compressed"
     return Swap(
         os.fsdecode(area["name"]),
         kind,
@@ -262,6 +301,10 @@ def as_swap(area: Mapping[str, Any]) -> Swap:
         area["errors"],
         area["held"] * PAGE,
         area["stored"],
+        area["packed"],
+        area["most"] * PAGE,
+        area["backed"] * PAGE,
+        area["declined"] * PAGE,
     )
 
 

@@ -6,7 +6,15 @@ from typing import Any
 from .engine import api
 from .sizes import PAGE
 
-LEVELS = ("resident", "limit", "pinned", "budget", "active", "inactive")  # what mm_figure() tells behind the counters; pages
+LEVELS = (
+    "resident",
+    "limit",
+    "pinned",
+    "budget",
+    "active",
+    "inactive",
+    "packed",
+)  # what mm_figure() tells behind the counters; pages
 FAULTS = ("faults_minor", "faults_major", "faults_zero", "faults_write")
 _IN_PAGES = ("pages_in", "pages_out", "pages_clean", "pages_filled")
 
@@ -30,7 +38,7 @@ def stats_of(raw: Mapping[str, int]) -> dict[str, int]:
     stats["readahead_hits"] = int(raw["ahead_hits"])
     stats["folio_splits"], stats["folio_merges"] = int(raw["folio_splits"]), int(raw["folio_merges"])
     stats["writeback_bytes"] = int(raw["pages_out"]) * PAGE
-    for name in ("resident", "limit", "pinned", "active", "inactive"):
+    for name in ("resident", "limit", "pinned", "active", "inactive", "packed"):
         stats[f"{name}_bytes"] = int(raw[name]) * PAGE
     return stats
 

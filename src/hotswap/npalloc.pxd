@@ -53,6 +53,7 @@ cdef struct Descr:          # the head of a PyArray_Descr
     char former_flags
     int type_num
     uint64_t flags
+    Py_ssize_t elsize
 
 cdef struct Array:          # the head of a PyArrayObject
     Py_ssize_t refcount
@@ -81,6 +82,8 @@ cdef struct Watched:        # NumPy's own
 cdef Watched ndarray
 
 cdef int holds_objects() noexcept nogil
+cdef int element_wanted() noexcept nogil
+cdef void *pool_block(Pool *pool, size_t size, bint zeroed) noexcept nogil
 cdef PyObject *new_array(PyTypeObject *type, Py_ssize_t items) noexcept
 cdef void old_array(PyObject *array) noexcept
 cdef void *pool_malloc(void *ctx, size_t size) noexcept nogil

@@ -11,7 +11,7 @@ import sys
 
 import cython
 from cython.cimports.hotswap.engine.child import child_is
-from cython.cimports.hotswap.engine.heap import heap_map, heap_resize, heap_room, heap_unmap
+from cython.cimports.hotswap.engine.heap import heap_element, heap_map, heap_resize, heap_room, heap_unmap
 from cython.cimports.hotswap.engine.mm import mm_at
 from cython.cimports.libc.stdint import uint64_t
 from cython.cimports.libc.stdlib import calloc, free
@@ -87,6 +87,32 @@ def holds_objects():
     return objects
 
 
+def element_wanted():
+    """Bytes of what the array consists of that this thread asks memory for now: as hotswap.space has it. 0: not known."""
+    place: cython.pointer(newest) = newest_borrow()
+    if place == cython.NULL:
+        return 0
+    array = cython.cast(cython.pointer(Array), newest_array(place))
+    element: cython.Py_ssize_t = 0
+    if array.data == cython.NULL and array.descr != cython.NULL:
+        element = array.descr.elsize
+        if array.descr.kind == b"c":
+            element //= 2
+        elif array.descr.kind == b"U":
+            element = 4
+        elif array.descr.kind == b"S":
+            element = 1
+    newest_back(place)
+    return cython.cast(cython.int, element) if element < 256 else 0
+
+
+def pool_block(pool, size, zeroed):
+    address = heap_map(pool.index, size, zeroed)
+    if address:
+        heap_element(pool.index, address, size, element_wanted())
+    return cython.cast(cython.p_void, address)
+
+
 def pool_takes(pool, size):
     return size >= pool.least and not holds_objects() and not child_is()
 
@@ -95,7 +121,7 @@ def pool_malloc(ctx, size):
     pool = cython.cast(cython.pointer(Pool), ctx)
     if not pool_takes(pool, size):
         return pool.was.malloc(pool.was.ctx, size)
-    return cython.cast(cython.p_void, heap_map(pool.index, size, False))
+    return pool_block(pool, size, False)
 
 
 def pool_calloc(ctx, count, each):
@@ -104,7 +130,7 @@ def pool_calloc(ctx, count, each):
         return cython.NULL
     if not pool_takes(pool, count * each):
         return pool.was.calloc(pool.was.ctx, count, each)
-    return cython.cast(cython.p_void, heap_map(pool.index, count * each, True))
+    return pool_block(pool, count * each, True)
 
 
 def pool_realloc(ctx, p, size):

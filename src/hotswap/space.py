@@ -30,17 +30,24 @@ def _measure(shape: int | Sequence[int], dtype: DTypeLike) -> tuple[np.dtype[Any
     return kind, dims, math.prod(dims, start=int(kind.itemsize))
 
 
+def _element(kind: np.dtype[Any]) -> int:
+    """Bytes of what an array consists of, as compression sees it: numbers, the parts of complex ones, characters; else records."""
+    return (
+        {"c": kind.itemsize // 2, "U": 4, "S": 1}.get(kind.kind, kind.itemsize) if kind.subdtype is None else _element(kind.base)
+    )
+
+
 class _Extent:
     """A range of a space's arena; lives as long as any array on it and gives memory and slots back at its end."""
 
     __slots__ = ("__array_interface__", "__weakref__", "pages", "space", "start")
 
-    def __init__(self, space: "Space", pages: int, order: int, nbytes: int, start: int | None = None):
-        """``start``: a range that is there already, as a fork leaves it, for reading."""
+    def __init__(self, space: "Space", pages: int, order: int, nbytes: int, start: int | None = None, element: int = 0):
+        """``element``: bytes of one, for compression; ``start``: a range that is there already, as a fork leaves it, for reading."""
         mine = start is None
         commit.promise(space._index, pages)
         if start is None:
-            start = int(api.space_map(space._index, pages, order))
+            start = int(api.space_map(space._index, pages, order, element))
         if start < 0:
             api.commit_take_back(space._index, pages)
             raise OutOfSwap(
@@ -98,7 +105,7 @@ class Space(Arena):
             fold = min(wanted, pages.bit_length() - 1)
         self._array_comes()
         try:
-            extent = _Extent(self, pages, fold, nbytes)
+            extent = _Extent(self, pages, fold, nbytes, element=_element(kind))
         except BaseException:
             self._arrays_gone()
             raise

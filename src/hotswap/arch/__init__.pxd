@@ -122,6 +122,8 @@ cdef extern from "codec.h" nogil:
         PACK_PLAIN "ARCH_PACK_PLAIN"
         PACK_BYTES "ARCH_PACK_BYTES"
         PACK_BITS "ARCH_PACK_BITS"
+        PACK_DELTA "ARCH_PACK_DELTA"
+        PACK_ELEMENT "ARCH_PACK_ELEMENT"
         PACK_MOST "ARCH_PACK_MOST"
         PACK_SCRATCH "ARCH_PACK_SCRATCH"
     uint64_t packed "arch_packed"(uint64_t scratch)

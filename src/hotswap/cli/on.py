@@ -11,13 +11,13 @@ from .steered import Steered, area_as_json
 
 @click.command(cls=Steered)
 @click.argument("pid", type=int)
-@click.argument("area", metavar="FILE[:SIZE][,pri=N]")
+@click.argument("area", metavar="FILE[:SIZE][,pri=N][,compressed=SIZE]")
 @click.option("--json", "with_json", is_flag=True, help="Print the area as one JSON object; bytes.")
 def on(pid: int, area: str, with_json: bool) -> None:
     """Switch an area on in process PID; a file that does not exist is made with SIZE, mode 0600."""
     spec = config.parse_area(area)
     with steering.connect(pid) as channel, bar("allocating", "allocated") as progress:
-        swap = steering.on(channel, spec.path, spec.size, spec.priority, progress=progress)
+        swap = steering.on(channel, spec.path, spec.size, spec.priority, compressed=spec.compressed, progress=progress)
     if with_json:
         click.echo(json.dumps(area_as_json(swap)))
     else:

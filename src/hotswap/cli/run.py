@@ -14,7 +14,7 @@ from ..run import launch, plan
 @click.option(
     "--swap",
     multiple=True,
-    metavar="FILE[:SIZE][,pri=N]",
+    metavar="FILE[:SIZE][,pri=N][,compressed=SIZE]",
     help="An area; may be repeated.  [default: a private temporary file on the largest local disk]",
 )
 @click.option("--min-size", metavar="SIZE", help=f"The smallest allocation that is swappable.  [default: {plan.MIN_SIZE}]")

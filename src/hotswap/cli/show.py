@@ -10,6 +10,7 @@ from .shown import short, table
 from .steered import Steered, as_json
 
 _HEADINGS = ("NAME", "TYPE", "SIZE", "USED", "PRIO")
+_PACKED = ("STORED", "PACKED", "HELD")  # where there is compressed memory: as it came, as it is kept, what that takes
 
 
 @click.command(cls=Steered)
@@ -31,7 +32,12 @@ def show(pid: int | None, summary: bool, in_bytes: bool, noheadings: bool, with_
     elif look.areas:
         size = str if in_bytes else short
         rows = [[area.path, area.kind, size(area.size), size(area.used), str(area.priority)] for area in look.areas]
-        table(_HEADINGS, rows, ("SIZE", "USED", "PRIO"), head=not noheadings)
+        headings: tuple[str, ...] = _HEADINGS
+        if any(area.compressed for area in look.areas):
+            headings += _PACKED
+            for row, area in zip(rows, look.areas, strict=True):
+                row += [size(area.stored), size(area.packed), size(area.held)] if area.compressed else ["", "", ""]
+        table(headings, rows, ("SIZE", "USED", "PRIO", *_PACKED), head=not noheadings)
 
 
 def proc_swaps(areas: list[Swap]) -> list[str]:

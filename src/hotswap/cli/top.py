@@ -112,7 +112,7 @@ def lines(sample: Sample) -> list[str]:
         state = "" if area.flags.startswith("active") else " " + area.flags.split()[0]
         shown.append(
             f"{area.path}  {human(area.used)} of {human(area.size)}, priority {area.priority}{state}"
-            + (f", {human(area.stored)} in {human(area.held)}" if area.kind == "ram" else "")
+            + (f", {human(area.stored)} in {human(area.held)}" if area.compressed else "")
             + (f", {area.errors} errors" if area.errors else "")
         )
         shown.append(f"  |{picture(sample.look.pictures.get(area.path, b''))}|")

@@ -9,9 +9,10 @@ from cython.cimports.hotswap.engine.area import SWP_EMPTYING, SWP_WRITEOK, Figur
 from cython.cimports.hotswap.engine.area import area_figures as area_figures_now
 from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.guard.contract import guard_chosen
-from cython.cimports.hotswap.engine.mm import COUNTERS, mm_at
+from cython.cimports.hotswap.engine.mm import COUNTERS, elements_set, mm_at
 from cython.cimports.hotswap.engine.swaps import (
     SWAP_DIRECT,
+    SWAP_FRONT,
     SWAP_PARTITION,
     SWAP_RAM,
     Listed,
@@ -39,6 +40,7 @@ MAX_CELLS = steer.TEXT_BYTES
 PARTITION = SWAP_PARTITION
 DIRECT = SWAP_DIRECT
 RAM = SWAP_RAM
+FRONT = SWAP_FRONT
 COUNTED = COUNTERS
 ADAPTIVE, LARGEST_ORDER = sizes.ADAPTIVE, sizes.LARGEST_ORDER
 DEBUG = bool(arch.DEBUG)
@@ -49,12 +51,20 @@ FIGURES = (
 )  # fmt: skip
 
 
-def swap_on(fd: cython.int, slots: cython.ulonglong, priority: cython.int, how: cython.int, bad: list, name: bytes) -> int:
+def swap_on(
+    fd: cython.int,
+    slots: cython.ulonglong,
+    priority: cython.int,
+    how: cython.int,
+    bad: list,
+    name: bytes,
+    most: cython.ulonglong = 0,
+) -> int:
     """The new area's type, or a negative errno (swaps_begin); ``fd`` is the engine's from then on. ValueError for a bad slot that is none."""
     text = cython.cast(cython.p_char, name)
     length: cython.int = len(name)
     with cython.nogil:
-        type = swaps_begin(fd, slots, priority, how, cython.cast(cython.pointer(uint8_t), text), length)
+        type = swaps_begin(fd, slots, priority, how, cython.cast(cython.pointer(uint8_t), text), length, most)
     if type < 0:
         return type
     for slot in bad:
@@ -134,7 +144,9 @@ def area_figures(type: cython.int) -> dict:
     with cython.nogil:
         on: cython.bint = area_figures_now(type, cython.address(figures))
     if not on:
-        figures = Figures(usable=0, used=0, pages_in=0, pages_out=0, errors=0, flags=0, held=0, stored=0)
+        figures = Figures(
+            usable=0, used=0, pages_in=0, pages_out=0, errors=0, flags=0, most=0, held=0, stored=0, packed=0, backed=0, declined=0
+        )
     return {
         **figures_of(figures),
         "on": bool(area_row_taken(type)),
@@ -166,9 +178,12 @@ def space_destroy(index: cython.int) -> int:
     return result
 
 
-def space_map(index: cython.int, pages: cython.ulonglong, order: cython.int) -> int:
+def space_map(index: cython.int, pages: cython.ulonglong, order: cython.int, element: cython.int = 0) -> int:
+    """The first page of a new range, or a negative errno. ``element``: bytes of an element of its array, 0: not known."""
     with cython.nogil:
         result: int64_t = mmap.mm_map(index, pages, order)
+        if result >= 0:
+            elements_set(mm_at(index), result, pages, element)
     return result
 
 
@@ -269,7 +284,7 @@ def space_features(index: cython.int) -> int:
 
 def space_figures(index: cython.int) -> dict:
     figures = {name: mmap.mm_figure(index, which) for which, name in enumerate(FIGURES)}
-    for which, name in enumerate(("resident", "limit", "pinned", "budget", "active", "inactive")):
+    for which, name in enumerate(("resident", "limit", "pinned", "budget", "active", "inactive", "packed")):
         figures[name] = mmap.mm_figure(index, COUNTERS + which)
     return figures
 

@@ -60,8 +60,12 @@ cdef struct Parked:         # an area's tables between the moment it loses them 
     uint32_t *buckets
 
 cdef struct Figures:        # of an area, for who watches
-    uint64_t held           # pages of memory that compressed RAM takes
+    uint64_t most           # of compressed RAM: pages of memory that it may take
+    uint64_t held           # and takes
     uint64_t stored         # bytes that are in there, as they came
+    uint64_t packed         # and as they are kept
+    uint64_t backed         # pages that were written back to other areas, or to the file behind it
+    uint64_t declined       # pages that did not pack
     uint64_t usable
     uint64_t used
     uint64_t pages_in
@@ -89,4 +93,4 @@ cdef int areas_by_priority(int *types) noexcept nogil
 cdef void area_rotate(int type, int pages) noexcept nogil
 cdef bint area_figures(int type, Figures *figures) noexcept nogil
 cdef int area_read(Area *area, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot) noexcept nogil
-cdef int area_write(Area *area, int mm, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot) noexcept nogil
+cdef int area_write(Area *area, int mm, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot, int element) noexcept nogil

@@ -173,8 +173,13 @@ def area_figures(type, figures):
         figures.pages_out = arch.load(cython.address(area.pages_out))
         figures.errors = arch.load(cython.address(area.errors))
         figures.flags = arch.load(cython.address(area.flags))
-        figures.held = arch.load(cython.address(rams[type].pool.pages)) if area.store.kind == STORE_RAM else 0
-        figures.stored = arch.load(cython.address(rams[type].stored))
+        packs: cython.bint = area.store.kind != STORE_FILE
+        figures.most = rams[type].most if packs else 0
+        figures.held = arch.load(cython.address(rams[type].pool.pages)) if packs else 0
+        figures.stored = arch.load(cython.address(rams[type].stored)) if packs else 0
+        figures.packed = arch.load(cython.address(rams[type].packed)) if packs else 0
+        figures.backed = arch.load(cython.address(rams[type].backed)) if packs else 0
+        figures.declined = arch.load(cython.address(rams[type].declined)) if packs else 0
         guard.exit(type)
     guard_unuse_mm(NO_MM, used)
     return area != cython.NULL
@@ -191,13 +196,13 @@ def area_read(area, addresses, count, pages, slot):
     return -failed
 
 
-def area_write(area, mm, addresses, count, pages, slot):
-    """May block. Writes ``count`` pieces of ``pages`` pages each, which belong to ``mm``, to consecutive slots; how many were written, a
+def area_write(area, mm, addresses, count, pages, slot, element):
+    """May block. Writes ``count`` pieces of ``pages`` pages each, which belong to ``mm`` (elements of that size, 0: unknown), to consecutive slots; how many were written, a
     negative errno when none was (store contract). The caller holds the slots."""
     arch.check(not guard_inside(), b"no transfer is made inside a section that may not sleep")
-    done = area.store.write(area.handle, mm, addresses, count, pages, slot)
+    done = area.store.write(area.handle, mm, addresses, count, pages, slot, element)
     if done > 0:
         arch.add(cython.address(area.pages_out), done * pages)
-    elif done != -ENOSPC or area.store.kind == STORE_FILE:
+    elif done != -ENOSPC or area.store.kind != STORE_RAM:
         arch.add(cython.address(area.errors), 1)
     return done

@@ -230,7 +230,7 @@ def write_some(parent, child, copies, done):
     first = cython.declare(uint64_t[1])
     for number in range(done, copies.count):
         source[number - done] = copies.buffer + (cython.cast(uint64_t, number) << (12 + copies.order))
-    got = swap_writeout(parent, source, copies.count - done, copies.order, first)
+    got = swap_writeout(parent, copies.pages[done], source, copies.count - done, copies.order, first)
     if got:
         swapcache_free(first[0], got << copies.order)
     arch.add(cython.address(parent.counter[PAGES_OUT]), got << copies.order)
@@ -250,7 +250,7 @@ def write_parts(parent, child, copies, number):
     not all of it found slots, and it is as before."""
     entries = cython.declare(uint64_t[COPY_PAGES])
     size = 1 << copies.order
-    out = swap_writeout_parts(parent, copies.buffer + (cython.cast(uint64_t, number) << (12 + copies.order)), size, entries)
+    out = swap_writeout_parts(parent, copies.pages[number], copies.buffer + (cython.cast(uint64_t, number) << (12 + copies.order)), size, entries)
     if out < size:
         for page in range(out):
             swap_free(entries[page], 1)

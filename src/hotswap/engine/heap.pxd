@@ -22,6 +22,7 @@ cdef struct Heap:
 cdef Heap heap
 
 cdef uint64_t heap_map(int index, uint64_t bytes, bint zeroed) noexcept nogil
+cdef void heap_element(int index, uint64_t address, uint64_t bytes, int element) noexcept nogil
 cdef void heap_unmap(uint64_t address) noexcept nogil
 cdef uint64_t heap_room(uint64_t address) noexcept nogil
 cdef uint64_t heap_resize(uint64_t address, uint64_t bytes) noexcept nogil

@@ -11,7 +11,7 @@ import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.child import child_is
 from cython.cimports.hotswap.engine.commit import Verdict, commit_promise, commit_take_back
-from cython.cimports.hotswap.engine.mm import MM_NIL, MMS, address_of, mm_at
+from cython.cimports.hotswap.engine.mm import MM_NIL, MMS, address_of, element_at, elements_set, mm_at
 from cython.cimports.hotswap.engine.mmap import mm_map, mm_unmap, rows
 from cython.cimports.hotswap.engine.mremap import mm_move, mm_range, mm_resize
 from cython.cimports.hotswap.engine.pin import mm_pin, mm_unpin
@@ -36,6 +36,7 @@ def heap_map(index, bytes, zeroed):
         start = kept_take(index, pages)
         if start >= 0:
             kept: uint64_t = address_of(mm, cython.cast(uint64_t, start))
+            elements_set(mm, cython.cast(uint64_t, start), pages, 0)
             if zeroed:
                 arch.fill(kept, pages << 12, 0)
             return kept
@@ -59,6 +60,11 @@ def whole(mm, pages, order):
     return (pages + size - 1) & ~(size - 1)
 
 
+def heap_element(index, address, bytes, element):
+    """The block at ``address`` is an array with elements of that many bytes: for compression, a hint."""
+    elements_set(mm_at(index), (address - mm_at(index).arena) >> 12, (bytes + 4095) >> 12, element)
+
+
 def map_new(index, pages, order):
     verdict = cython.declare(Verdict)
     if not commit_promise(index, pages, cython.address(verdict)):
@@ -67,6 +73,7 @@ def map_new(index, pages, order):
     if start < 0:
         commit_take_back(index, pages)
         return 0
+    elements_set(mm_at(index), cython.cast(uint64_t, start), pages, 0)
     return address_of(mm_at(index), cython.cast(uint64_t, start))
 
 
@@ -134,6 +141,7 @@ def move_block(index, start, pages, wanted):
     if to < 0:
         return 0
     address: uint64_t = address_of(mm, cython.cast(uint64_t, to))
+    elements_set(mm, cython.cast(uint64_t, to), wanted, element_at(mm, start))
     if mm_move(
         index, start, cython.cast(uint64_t, to), pages
     ):  # something is pinned: by way of memory then, both there for a while

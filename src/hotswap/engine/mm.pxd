@@ -55,6 +55,9 @@ cdef struct Pte:            # one a page; a folio uses that of its first, the ot
     uint32_t prev           # in: links of the reclaim list it is on, under lru_lock; pins
     uint32_t next           # out: prev is the shadow, the clock of its eviction; FILLED: both are the value
 
+cdef struct Element:        # of the array in 2 MiB of the arena
+    arch.word bytes         # 0: not known; a hint
+
 cdef struct Vma:            # an array's range, in pages of the arena
     uint64_t start
     uint64_t pages
@@ -116,6 +119,7 @@ cdef struct Mm:
     uint64_t arena_pages
     Pte *ptes               # one a page of the arena
     int order               # of the largest folios
+    Element *elements       # one for each 2 MiB of it
     uint64_t staging        # address of the first frame
     uint64_t staging_pages
     int frame_count
@@ -180,3 +184,5 @@ cdef uint64_t pte_entry(uint64_t state) noexcept nogil
 cdef int pte_order(uint64_t state) noexcept nogil
 cdef uint64_t pte_make(uint64_t kind, int order, uint64_t entry) noexcept nogil
 cdef uint64_t address_of(Mm *mm, uint64_t page) noexcept nogil
+cdef int element_at(Mm *mm, uint64_t page) noexcept nogil
+cdef void elements_set(Mm *mm, uint64_t page, uint64_t pages, int element) noexcept nogil

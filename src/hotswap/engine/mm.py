@@ -145,3 +145,14 @@ def pte_make(kind, order, entry):
 
 def address_of(mm, page):
     return mm.arena + (page << 12)
+
+
+def element_at(mm, page):
+    """Bytes of an element of the array that ``page`` is part of, so that compression knows what it is about; 0: not known. A hint."""
+    return cython.cast(cython.int, arch.load(cython.address(mm.elements[page >> 9].bytes)))
+
+
+def elements_set(mm, page, pages, element):
+    """Where two arrays share 2 MiB the last one counts."""
+    for place in range(page >> 9, ((page + pages - 1) >> 9) + 1):
+        arch.store(cython.address(mm.elements[place].bytes), element)

@@ -32,6 +32,7 @@ from cython.cimports.hotswap.engine.mm import (
     PTE_TAIL,
     STREAMS,
     VMAS,
+    Element,
     Frame,
     Pte,
     Vma,
@@ -50,7 +51,7 @@ from cython.cimports.hotswap.engine.reclaim import reclaim_main, shrink, uncharg
 from cython.cimports.hotswap.engine.shm import shm_detach
 from cython.cimports.hotswap.engine.sigbus import sigbus_add, sigbus_remove
 from cython.cimports.hotswap.engine.sizes import FOLIOS_LEAST, set_up_pools
-from cython.cimports.hotswap.engine.store.ram import ram_disown
+from cython.cimports.hotswap.engine.store.ram import ram_disown, rams_wake
 from cython.cimports.libc.errno import EAGAIN, EBUSY, EINVAL, EMFILE, ENOMEM, ENOSPC, ENOSYS
 from cython.cimports.libc.stdint import int64_t, uint64_t
 
@@ -168,7 +169,8 @@ def set_up_tables(mm):
     mm.vmas = cython.cast(cython.pointer(Vma), arch.table(VMAS, cython.sizeof(Vma)))
     mm.frames = cython.cast(cython.pointer(Frame), arch.table(mm.frame_count, cython.sizeof(Frame)))
     mm.staging = arch.reserve(mm.staging_pages << 12)
-    if not mm.arena or not mm.vmas or not mm.frames or not mm.staging:
+    mm.elements = cython.cast(cython.pointer(Element), arch.table((mm.arena_pages >> 9) + 1, cython.sizeof(Element)))
+    if not mm.arena or not mm.vmas or not mm.frames or not mm.staging or not mm.elements:
         return -ENOMEM
     frames_setup(mm)
     return 0
@@ -218,10 +220,12 @@ def tear_down(mm):
         arch.close_fd(mm.stopper)
     arch.table_free(mm.ptes, False)
     arch.table_free(mm.vmas, False)
+    arch.table_free(mm.elements, False)
     arch.table_free(mm.frames, False)
     mm.arena = 0
     mm.ptes = cython.NULL
     mm.vmas = cython.NULL
+    mm.elements = cython.NULL
     mm.frames = cython.NULL
 
 
@@ -333,6 +337,7 @@ def mm_limit(index, limit):
     if limit < mm_least(index):
         return -EINVAL
     before = arch.swap(cython.address(mm.budget), limit - mm.staging_pages)
+    rams_wake()
     barren: cython.int = 0
     while arch.load(cython.address(mm.resident)) > arch.load(cython.address(mm.budget)):
         used: cython.bint = guard_use_mm(index)
@@ -375,8 +380,7 @@ def mm_features(index):
 
 
 def mm_figure(index, which):
-    """A counter by its name in mm.pxd; after those: resident pages with the staging frames, the limit, pinned, the limit
-    without the staging frames, active, inactive."""
+    """A counter by its name in mm.pxd; after those, in pages, what hotswap.counts names: resident and limit with staging frames."""
     mm = mm_at(index)
     staging = mm.staging_pages
     if which < COUNTERS:
@@ -389,4 +393,6 @@ def mm_figure(index, which):
         return arch.load(cython.address(mm.pinned))
     if which == COUNTERS + 3:
         return arch.load(cython.address(mm.budget))
-    return mm.active.pages if which == COUNTERS + 4 else mm.inactive.pages
+    if which == COUNTERS + 4 or which == COUNTERS + 5:
+        return mm.active.pages if which == COUNTERS + 4 else mm.inactive.pages
+    return (arch.load(cython.address(mm.packed)) + 63) >> 6

@@ -305,7 +305,7 @@ def write_run(mm, victims, count):
     first = cython.declare(uint64_t[1])
     for number in range(want):
         addresses[number] = frame_address(mm, victims[number].frame)
-    got = swap_writeout(mm, addresses, want, order, first)
+    got = swap_writeout(mm, victims[0].page, addresses, want, order, first)
     arch.add(cython.address(mm.counter[PAGES_OUT]), got << order)
     for number in range(got):
         entry = first[0] + (cython.cast(uint64_t, number) << order)
@@ -320,7 +320,7 @@ def write_parts(mm, victim):
     entries = cython.declare(uint64_t[LARGEST])
     size: uint64_t = cython.cast(uint64_t, 1) << victim.order
     staging = frame_address(mm, victim.frame)
-    out = swap_writeout_parts(mm, staging, 1 << victim.order, entries)
+    out = swap_writeout_parts(mm, victim.page, staging, 1 << victim.order, entries)
     if out == 0:
         put_back(mm, victim)
         return 0

@@ -2,7 +2,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from hotswap cimport arch
 
 cdef enum:
-    STEER_VERSION = 1       # of the messages: hotswap.steering checks it too
+    STEER_VERSION = 2       # of the messages: hotswap.steering checks it too
     CALLERS = 16            # at one time
     VALUES = 48             # numbers in a message
     TEXT_BYTES = 4096       # a path with its zero, or a picture: at most so many cells
@@ -12,13 +12,13 @@ cdef enum:
 
 cdef enum:                  # kinds of messages
     CALL_LOOK = 1           # asks for figures; value 0: cells of a picture of each area
-    CALL_ON = 2             # an area, with its descriptor; values: slots, priority, how, bad slots that follow; text: its name
+    CALL_ON = 2             # an area, with its descriptor; values: slots, priority, how, bad slots that follow, pages of compressed memory; text: its name
     CALL_BAD = 3            # some of the bad slots
     CALL_OFF = 4            # text: the area's name
     CALL_CANCEL = 5         # of a swapoff that this caller has asked for
     CALL_LIMIT = 6          # values: address space (-1: the only one), pages
     TELL_PROCESS = 16       # process, areas, address spaces, guard, nanoseconds of the clock
-    TELL_AREA = 17          # type, how, usable, used, priority, in, out, errors, emptying, held; pages; bytes stored
+    TELL_AREA = 17          # type, how, usable, used, priority, in, out, errors, emptying, held; pages; bytes stored, packed; pages: most, backed, declined
     TELL_PICTURE = 18       # type; text: a cell a byte
     TELL_SPACE = 19         # index, order, least limit, signal; then what mm_figure() counts
     TELL_PROGRESS = 20      # of a swapoff: moved, loaded, left, nanoseconds

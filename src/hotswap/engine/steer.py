@@ -178,6 +178,10 @@ def look_at_areas(fd, message, cells, telling):
         message.value[8] = 1 if figures.flags & SWP_EMPTYING else 0
         message.value[9] = cython.cast(int64_t, figures.held)
         message.value[10] = cython.cast(int64_t, figures.stored)
+        message.value[11] = cython.cast(int64_t, figures.packed)
+        message.value[12] = cython.cast(int64_t, figures.most)
+        message.value[13] = cython.cast(int64_t, figures.backed)
+        message.value[14] = cython.cast(int64_t, figures.declined)
         message.length = found.length
         for place in range(found.length):
             message.text[place] = found.name[place]
@@ -206,7 +210,7 @@ def look_at_spaces(fd, message, telling):
             message.value[1] = mm.order
             message.value[2] = cython.cast(int64_t, mm_least(index))
             message.value[3] = 1 if mm.features & arch.MMU_SIGBUS else 0
-            for which in range(COUNTERS + 6):
+            for which in range(COUNTERS + 7):
                 message.value[4 + which] = cython.cast(int64_t, mm_figure(index, which))
             message.length = 0
             tell(fd, message, TELL_SPACE)
@@ -227,6 +231,7 @@ def call_on(fd, message, passed):
             cython.cast(cython.int, message.value[2]),
             message.text,
             cython.cast(cython.int, message.length),
+            cython.cast(uint64_t, message.value[4]),
         )
     if result >= 0:
         failed = mark_bad(fd, message, result, bad)

@@ -52,6 +52,7 @@ from cython.cimports.hotswap.engine.mm import (
 )
 from cython.cimports.hotswap.engine.reclaim import charge_now, shrink
 from cython.cimports.hotswap.engine.shm import shm_fill
+from cython.cimports.hotswap.engine.store.ram import ram_stop
 from cython.cimports.hotswap.engine.swap_map import swap_inuse, swapcache_free
 from cython.cimports.hotswap.engine.swapon import area_free_tables
 from cython.cimports.hotswap.engine.writeout import swap_writeout, swap_writeout_parts
@@ -100,6 +101,7 @@ def swapoff_main(type):
         area_activate(type)
         arch.store_release(cython.address(job.state), OFF_FAILED)
     else:
+        ram_stop(type)
         guard_retire(type, area_detach)
         area_free_tables(type)
         arch.store_release(cython.address(job.state), OFF_DONE)
@@ -312,7 +314,7 @@ def move_elsewhere(job, mm, run, done, bounce):
     first = cython.declare(uint64_t[1])
     for number in range(done, run.count):
         source[number - done] = bounce + (cython.cast(uint64_t, number) << (12 + run.order))
-    got = swap_writeout(mm, source, run.count - done, run.order, first)
+    got = swap_writeout(mm, run.pages[done], source, run.count - done, run.order, first)
     if got:
         swapcache_free(first[0], got << run.order)
     for number in range(got):
@@ -330,7 +332,7 @@ def move_parts(job, mm, run, number, bounce):
     stays where it is, for the next visit. False when none does."""
     entries = cython.declare(uint64_t[BOUNCE_PAGES])
     size = 1 << run.order
-    out = swap_writeout_parts(mm, bounce + (cython.cast(uint64_t, number) << (12 + run.order)), size, entries)
+    out = swap_writeout_parts(mm, run.pages[number], bounce + (cython.cast(uint64_t, number) << (12 + run.order)), size, entries)
     if out == 0:
         return False
     first = run.pages[number]

@@ -21,8 +21,9 @@ from cython.cimports.hotswap.engine.area import (
 from cython.cimports.hotswap.engine.cluster import clusters_setup
 from cython.cimports.hotswap.engine.guard.contract import guard_publish
 from cython.cimports.hotswap.engine.mm import MM_NIL, mm_at, mmlist_hold_next
-from cython.cimports.hotswap.engine.store.contract import STORE_FILE, STORE_RAM, store_at
-from cython.cimports.hotswap.engine.store.ram import IN_RAM, ram_setup, ram_teardown
+from cython.cimports.hotswap.engine.store.contract import STORE_FILE, STORE_FRONT, STORE_RAM, store_at
+from cython.cimports.hotswap.engine.store.front import front_setup
+from cython.cimports.hotswap.engine.store.ram import IN_RAM, ram_setup, ram_stop, ram_teardown
 from cython.cimports.hotswap.engine.swap_map import map_free, map_setup
 from cython.cimports.libc.errno import ENOMEM, EPERM
 from cython.cimports.libc.stdint import uint32_t
@@ -65,13 +66,23 @@ def area_setup(fd, slots, priority):
     area.turn = 0
     area.generation += 1
     area.buckets = cython.cast(cython.pointer(uint32_t), arch.table(BUCKETS, cython.sizeof(uint32_t)))
-    if map_setup(area) or not area.buckets or (fd == IN_RAM and ram_setup(type, slots)):
+    if map_setup(area) or not area.buckets or (fd == IN_RAM and ram_setup(type, slots, 0)):
         area_teardown(type)
         return -ENOMEM
     arch.store(cython.address(area.pages_in), 0)
     arch.store(cython.address(area.pages_out), 0)
     arch.store(cython.address(area.errors), 0)
     return type
+
+
+def area_front(type, most):
+    """Compressed RAM, of ``most`` pages of memory at most, in front of an area in a file that is set up and not yet published; -ENOMEM."""
+    area = area_at(type)
+    failed = front_setup(type, area.handle, area.slots, most)
+    if not failed:
+        area.store = store_at(STORE_FRONT)
+        area.handle = type
+    return failed
 
 
 def area_publish(type):
@@ -89,6 +100,7 @@ def area_publish(type):
 
 def area_teardown(type):
     """A swapon given up before publish, or an area that nobody can enter any more: frees tables and row."""
+    ram_stop(type)
     if area_at(type).cluster_count:
         area_detach(type)
     area_free_tables(type)
@@ -100,6 +112,6 @@ def area_free_tables(type):
     map_free(cython.address(parked[type]), freeing.poison)
     arch.table_free(parked[type].buckets, freeing.poison)
     parked[type].buckets = cython.NULL
-    if area_at(type).store.kind == STORE_RAM:
+    if area_at(type).store.kind != STORE_FILE:
         ram_teardown(type, freeing.poison)
     area_unmake(type)

@@ -7,6 +7,7 @@ cdef enum:
     SWAP_PARTITION = 1      # a block device
     SWAP_DIRECT = 2         # transfers bypass the page cache
     SWAP_RAM = 4            # compressed memory: there is no file
+    SWAP_FRONT = 8          # compressed memory in front of it
     SWAPS_FREE = 0          # a row is nobody's,
     SWAPS_COMING = 1        # is set up,
     SWAPS_ON = 2            # is listed, until its swapoff has been reaped
@@ -25,7 +26,8 @@ cdef struct Swaps:
 cdef Listed *listed
 cdef Swaps swaps
 
-cdef int swaps_begin(int fd, uint64_t slots, int priority, int how, const uint8_t *name, int length) noexcept nogil
+cdef int swaps_begin(int fd, uint64_t slots, int priority, int how, const uint8_t *name, int length, uint64_t most) noexcept nogil
+cdef int begin_packing(int type, int how, uint64_t most) noexcept nogil
 cdef void swaps_finish(int type) noexcept nogil
 cdef void swaps_undo(int type) noexcept nogil
 cdef int swaps_off(const uint8_t *name, int length) noexcept nogil

@@ -16,17 +16,18 @@ from cython.cimports.hotswap.engine.area import area_at, area_figures, area_rele
 from cython.cimports.hotswap.engine.commit import commit_area
 from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.guard.contract import choose_guard
-from cython.cimports.hotswap.engine.store.ram import IN_RAM
+from cython.cimports.hotswap.engine.store.ram import IN_RAM, rams_wake
 from cython.cimports.hotswap.engine.swapoff import swapoff_start
-from cython.cimports.hotswap.engine.swapon import area_label, area_publish, area_setup, area_teardown
-from cython.cimports.libc.errno import EBUSY, EINVAL, ENAMETOOLONG
+from cython.cimports.hotswap.engine.swapon import area_front, area_label, area_publish, area_setup, area_teardown
+from cython.cimports.hotswap.engine.writeback import writeback_start
+from cython.cimports.libc.errno import EBUSY, EINVAL, ENAMETOOLONG, ENOMEM
 
 listed = cython.cast(cython.pointer(Listed), arch.table(AREAS, cython.sizeof(Listed)))
 arch.mutex_init(cython.address(swaps.lock))
 
 
-def swaps_begin(fd, slots, priority, how, name, length):
-    """An area set up and not yet published: its type. -EBUSY: that name is on; else what area_setup() says. The caller keeps ``fd``."""
+def swaps_begin(fd, slots, priority, how, name, length, most):
+    """An area set up and not yet published: its type; ``most``: pages of compressed memory in front of it (SWAP_FRONT). -EBUSY: that name is on; else what area_setup() says. The caller keeps ``fd``."""
     if length >= NAME_BYTES:
         return -ENAMETOOLONG
     arch.mutex_lock(cython.address(swaps.lock))
@@ -34,6 +35,9 @@ def swaps_begin(fd, slots, priority, how, name, length):
         arch.mutex_unlock(cython.address(swaps.lock))
         return -EBUSY
     type = area_setup(IN_RAM if how & SWAP_RAM else fd, slots, priority)
+    if type >= 0 and begin_packing(type, how, most):
+        area_teardown(type)
+        type = -ENOMEM
     if type >= 0:
         row = cython.address(listed[type])
         row.state = SWAPS_COMING
@@ -49,11 +53,19 @@ def swaps_begin(fd, slots, priority, how, name, length):
     return type
 
 
+def begin_packing(type, how, most):
+    """Compressed memory in front of the area, where that is asked for, and the thread that writes back; 0 or -ENOMEM."""
+    if how & SWAP_FRONT and area_front(type, most):
+        return -ENOMEM
+    return writeback_start(type) if how & (SWAP_FRONT | SWAP_RAM) else 0
+
+
 def swaps_finish(type):
     """Publishes it, and lists it. The descriptor is the engine's now."""
     usable = area_at(type).usable
     area_publish(type)
     commit_area(type, usable)
+    rams_wake()  # what was full may be written back into it
     arch.mutex_lock(cython.address(swaps.lock))
     listed[type].state = SWAPS_ON
     arch.mutex_unlock(cython.address(swaps.lock))
@@ -112,8 +124,12 @@ def swaps_look(type, found, figures):
             figures.pages_out = 0
             figures.errors = 0
             figures.flags = 0
+            figures.most = 0
             figures.held = 0
             figures.stored = 0
+            figures.packed = 0
+            figures.backed = 0
+            figures.declined = 0
     arch.mutex_unlock(cython.address(swaps.lock))
     return on
 

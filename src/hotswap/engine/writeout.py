@@ -1,49 +1,91 @@
 """Bytes go to new slots: the areas are tried best first, one that has no room, or fails, or does not want them, leaves it to the next.
 
-Shared by those who write: reclaim, swapoff (into the other areas) and fork.
+Shared by those who write: reclaim, swapoff (into the other areas), fork, and what writes compressed RAM back (to areas behind it).
 """
 
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import area_at, area_rotate, area_write, areas_by_priority
 from cython.cimports.hotswap.engine.entry import AREAS, make_entry
+from cython.cimports.hotswap.engine.mm import element_at
+from cython.cimports.hotswap.engine.store.contract import STORE_FILE, STORE_RAM
+from cython.cimports.hotswap.engine.store.ram import HIGH, rams
 from cython.cimports.hotswap.engine.swap_map import swap_alloc, swap_free, swapcache_free
 from cython.cimports.libc.errno import ENOSPC
 from cython.cimports.libc.stdint import uint64_t
 
 
-def swap_writeout(mm, addresses, count, order, first):
-    """May block. Writes folios of one order, from the first on, to slots in a row; how many, 0 when no area takes any. ``first[0]`` is the
-    entry of the first; each slot has a count of one and HAS_CACHE, for the caller to pass on (swap_alloc())."""
+def swap_writeout(mm, page, addresses, count, order, first):
+    """May block. Writes folios of one order, from the first on, to slots in a row; how many, 0 when no area takes any. ``page`` is where the
+    first of them belongs. ``first[0]`` is the entry of the first; each slot has a count of one and HAS_CACHE, for the caller to
+    pass on (swap_alloc())."""
     types = cython.declare(cython.int[AREAS])
+    unwanted: cython.int = -1
     for turn in range(areas_by_priority(types)):
         type = types[turn]
-        taken = swap_alloc(type, order, count)
-        if taken == 0:
-            continue
-        got = cython.cast(cython.int, taken & 0xFFFF)
-        offset: uint64_t = taken >> 16
-        # The slots that were just taken keep their area on.
-        done = area_write(area_at(type), mm.index, addresses, got, cython.cast(uint64_t, 1) << order, offset)
-        if done < 0 and done != -ENOSPC:
-            arch.log_area(
-                b"hotswap: area %s: writing at slot %llu failed with errno %llu; trying the next area",
-                area_at(type).label,
-                offset,
-                -done,
-            )
-        if done < 0:
-            done = 0
-        if done < got:
-            slots_drop(make_entry(type, offset + (cython.cast(uint64_t, done) << order)), (got - done) << order)
-        if done:
-            area_rotate(type, done << order)
-            first[0] = make_entry(type, offset)
+        done = write_to(type, mm, page, addresses, count, order, first, True)
+        if done > 0:
             return done
+        if done == -ENOSPC:
+            unwanted = type
+    if unwanted >= 0 and not arch.swap(cython.address(rams[unwanted].said), 1):
+        arch.log(
+            b"hotswap: space %llu: what leaves memory does not compress, or its share of the limit for compressed memory is used up, "
+            b"and there is no room in a file: add an area with one (%llu pages so far did not compress)",
+            mm.index,
+            arch.load(cython.address(rams[unwanted].declined)),
+            0,
+        )
     return 0
 
 
-def swap_writeout_parts(mm, address, pages, entries):
+def swap_writeback(type, mm, page, addresses, count, order, first):
+    """May block. The same, into areas that come behind area ``type`` and are no compressed RAM themselves."""
+    types = cython.declare(cython.int[AREAS])
+    behind: cython.bint = False
+    for turn in range(areas_by_priority(types)):
+        if behind:
+            done = write_to(types[turn], mm, page, addresses, count, order, first, False)
+            if done > 0:
+                return done
+        behind = behind or types[turn] == type
+    return 0
+
+
+def write_to(type, mm, page, addresses, count, order, first, ram_too):
+    """May block. How many folios one area took; 0: it has no room, or failed; -ENOSPC: it is compressed RAM and would rather not."""
+    taken = swap_alloc(type, order, count)
+    if taken == 0:
+        return 0
+    got = cython.cast(cython.int, taken & 0xFFFF)
+    offset: uint64_t = taken >> 16
+    # The slots that were just taken keep their area on.
+    area = area_at(type)
+    packs: cython.bint = area.store.kind == STORE_RAM
+    element: cython.int = element_at(mm, page) if area.store.kind != STORE_FILE else 0
+    done: cython.int = -ENOSPC
+    if ram_too or not packs:
+        done = area_write(area, mm.index, addresses, got, cython.cast(uint64_t, 1) << order, offset, element)
+    if packs and arch.load(cython.address(area.inuse)) * 16 > area.usable * HIGH:
+        arch.event_wake(cython.address(rams[type].pressure))
+    if done < 0 and not (packs and done == -ENOSPC):
+        arch.log_area(
+            b"hotswap: area %s: writing at slot %llu failed with errno %llu; trying the next area",
+            area.label,
+            offset,
+            -done,
+        )
+    kept: cython.int = done if done > 0 else 0
+    if kept < got:
+        slots_drop(make_entry(type, offset + (cython.cast(uint64_t, kept) << order)), (got - kept) << order)
+    if kept:
+        area_rotate(type, kept << order)
+        first[0] = make_entry(type, offset)
+        return kept
+    return -ENOSPC if packs and done == -ENOSPC else 0
+
+
+def swap_writeout_parts(mm, page, address, pages, entries):
     """May block. Writes page by page, to wherever there is a slot; how many, from the first on, each with its entry. Each slot has a
     count of one and is not in the cache."""
     addresses = cython.declare(uint64_t[PARTS])
@@ -54,7 +96,7 @@ def swap_writeout_parts(mm, address, pages, entries):
         part: cython.int = pages - done if pages - done < PARTS else PARTS
         for number in range(part):
             addresses[number] = address + (cython.cast(uint64_t, done + number) << 12)
-        got = swap_writeout(mm, addresses, part, 0, first)
+        got = swap_writeout(mm, page + done, addresses, part, 0, first)
         if got:
             swapcache_free(first[0], got)
         for number in range(got):

@@ -14,7 +14,7 @@ def switch_on(plan: Plan) -> None:
     made: list[str] = []
     try:
         for area in plan.areas:
-            made.append(control.swapon(area.path, area.size, area.priority).path)
+            made.append(control.swapon(area.path, area.size, area.priority, compressed=area.compressed).path)
         if not plan.areas:
             place, size = private_place(plan.limit)
             control.swapon_private(place, size)

@@ -65,10 +65,13 @@ def look(channel: Channel, cells: int = 0) -> Look:
 
 
 def _area(told: Message) -> Swap:
-    _, how, usable, used, priority, pages_in, pages_out, errors, emptying, held, stored = told.value[:11]
+    _, how, usable, used, priority, pages_in, pages_out, errors, emptying, held, stored, packed, most, backed, declined = (
+        told.value[:15]
+    )
     listed = {
         "name": told.text, "how": how, "usable": usable, "used": used, "priority": priority, "pages_in": pages_in,
         "pages_out": pages_out, "errors": errors, "emptying": emptying, "held": held, "stored": stored,
+        "packed": packed, "most": most, "backed": backed, "declined": declined,
     }  # fmt: skip
     return control.as_swap(listed)
 
@@ -88,12 +91,14 @@ def on(
     size: int | str | None = None,
     priority: int = 0,
     *,
+    compressed: int | str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Swap:
-    """Switches an area on in a process: opened, and made where ``size`` says so, here and as the process's user; handed over."""
+    """Switches an area on in a process, with compressed memory in front of it if asked for: opened, and made where ``size`` says so, here and as the process's user; handed over."""
+    most = control.compressed_bytes(path, compressed)
     with _as_user(channel.uid, channel.gid), areafile.made_or_kept(path, size, progress) as file:
         channel.wait(None)
-        values = (file.pages + 1, priority, control.how(file), len(file.badpages))
+        values = (file.pages + 1, priority, control.how(file, most), len(file.badpages), most // PAGE)
         channel.send(messages.ON, values, os.fsencode(file.path), file.fd if file.fd >= 0 else None)
         for start in range(0, len(file.badpages), VALUES):
             channel.send(messages.BAD, tuple(file.badpages[start : start + VALUES]))

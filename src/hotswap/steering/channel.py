@@ -18,7 +18,7 @@ from typing import NamedTuple, Self
 from .. import machine
 from ..errors import SteeringError
 
-VERSION = 1  # of the messages: STEER_VERSION
+VERSION = 2  # of the messages: STEER_VERSION
 LOOK, ON, BAD, OFF, CANCEL, LIMIT = range(1, 7)  # kinds of messages, as engine/steer.pxd has them
 PROCESS, AREA, PICTURE, SPACE, PROGRESS, DONE = range(16, 22)
 VALUES, _TEXT = 48, 4096  # VALUES, TEXT_BYTES

@@ -7,6 +7,7 @@ from . import Look
 _SPACES = {  # figure of Space.stats(): metric, type, what it tells
     "resident_bytes": ("resident_bytes", "gauge", "Bytes in memory, staging frames included."),
     "limit_bytes": ("limit_bytes", "gauge", "Bytes that may be in memory."),
+    "packed_bytes": ("packed_bytes", "gauge", "Bytes of those in memory that are compressed."),
     "pinned_bytes": ("pinned_bytes", "gauge", "Bytes that are kept in memory on request."),
     "faults_minor": ("faults_minor_total", "counter", "Faults served without a transfer."),
     "faults_major": ("faults_major_total", "counter", "Faults that waited for a transfer."),
@@ -41,9 +42,19 @@ def _areas(looks: list[Look]) -> Iterator[str]:
     yield from _metric(
         "area_written_bytes_total", "counter", "Bytes written to an area.", [(of, area.bytes_out) for of, area in every]
     )
-    ram = [(of, area) for of, area in every if area.kind == "ram"]
+    ram = [(of, area) for of, area in every if area.compressed]
     yield from _metric("area_held_bytes", "gauge", "Memory that compressed RAM takes.", [(of, area.held) for of, area in ram])
     yield from _metric("area_stored_bytes", "gauge", "What is in there, as it came.", [(of, area.stored) for of, area in ram])
+    yield from _metric("area_packed_bytes", "gauge", "And as it is kept.", [(of, area.packed) for of, area in ram])
+    yield from _metric(
+        "area_written_back_bytes_total",
+        "counter",
+        "Written on to where there is more room.",
+        [(of, area.written_back) for of, area in ram],
+    )
+    yield from _metric(
+        "area_declined_bytes_total", "counter", "What did not compress.", [(of, area.declined) for of, area in ram]
+    )
     yield from _metric("area_errors_total", "counter", "Transfers that failed.", [(of, area.errors) for of, area in every])
 
 

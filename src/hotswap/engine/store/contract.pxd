@@ -1,7 +1,7 @@
 from libc.stdint cimport uint64_t
 
 ctypedef int (*read_call)(int handle, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot) noexcept nogil
-ctypedef int (*write_call)(int handle, int mm, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot) noexcept nogil
+ctypedef int (*write_call)(int handle, int mm, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot, int element) noexcept nogil
 ctypedef void (*discard_call)(int handle, uint64_t slot) noexcept nogil
 
 cdef struct Store:
@@ -13,8 +13,9 @@ cdef struct Store:
 cdef enum:
     STORE_FILE = 0
     STORE_RAM = 1
-    STORES = 2
+    STORE_FRONT = 2         # compressed RAM in front of a file
+    STORES = 3
 
-cdef Store stores[2]
+cdef Store stores[3]
 
 cdef Store *store_at(int which) noexcept nogil

@@ -14,6 +14,6 @@ def file_read(fd, addresses, count, pages, slot):
     return arch.disk_transfer(fd, False, addresses, count, pages << 12, slot << 12)
 
 
-def file_write(fd, mm, addresses, count, pages, slot):
+def file_write(fd, mm, addresses, count, pages, slot, element):
     failed = arch.disk_transfer(fd, True, addresses, count, pages << 12, slot << 12)
     return failed if failed else count
