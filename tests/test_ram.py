@@ -159,6 +159,195 @@ def test_it_needs_a_size(nothing_leaked):
     hotswap.swapoff("ram:")
 
 
+# --- in front of a file -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def front(nothing_leaked, scratch):
+    """``front(compressed, size)``: a file with compressed memory in front; goes off at the test's end, when it holds nothing."""
+    names = []
+
+    def make(compressed, size="128M", priority=0):
+        made = hotswap.swapon(scratch / f"front-{len(names)}.swap", size, priority, compressed=compressed)
+        names.append(made.path)
+        return made.path
+
+    yield make
+    gc.collect()
+    for name in names:
+        if any(swap.path == name for swap in hotswap.swaps()):
+            assert eventually(lambda name=name: figures(name).held == 0), f"{figures(name)} still holds something"
+            hotswap.swapoff(name)
+
+
+@pytest.mark.parametrize("folio", ["4K", "256K"])
+@pytest.mark.parametrize("kind", ["smooth", "mixed", "noise"])
+def test_in_front_of_a_file_the_bytes_come_back_from_where_they_are(front, kind, folio):
+    name = front("3M")
+    with hotswap.Space("12M", folio) as space:
+        a = space.empty(8 * MIB, "f4")  # 32 MiB: more than fits in front
+        for _ in range(2):
+            for start in range(0, a.size, MIB):
+                a[start : start + MIB] = of_kind(kind, start, MIB)
+            for start in range(0, a.size, MIB):
+                assert np.array_equal(a[start : start + MIB], of_kind(kind, start, MIB))
+        swap = figures(name)
+        assert swap.held <= 4 * MIB and swap.packed <= swap.held and swap.overhead == swap.held - swap.packed
+        if kind == "noise":
+            assert swap.stored == 0 and swap.declined > 14 * MIB
+        else:
+            assert swap.stored > 2 * MIB and swap.written_back > 4 * MIB
+        del a
+
+
+def test_what_is_used_stays_in_front_and_the_coldest_goes_to_the_file(front):
+    name = front("4M")
+    with hotswap.Space("32M", "64K") as space:
+        a = space.empty(24 * MIB, "f4")  # 96 MiB
+        for start in range(0, a.size, MIB):
+            a[start : start + MIB] = smooth(np.arange(start, start + MIB))
+        assert eventually(lambda: figures(name).held * 16 <= figures(name).compressed * 15)
+        swap = figures(name)
+        assert swap.flags.endswith(" compressed") and swap.stored + swap.written_back > 40 * MIB
+        del a
+
+
+def test_a_front_goes_off_and_on_under_load(front, areas):
+    areas(1, "64M", priority=-1)
+    name = front("1M", "64M", priority=5)
+    with hotswap.Space("4M") as space:
+        pages = [Pages(space, 8 * MIB, number) for number in range(2)]
+        crew = Crew()
+
+        def work(mine, random):
+            first = random.randrange(mine.count - 32)
+            mine.check(first, 32)
+            mine.stamp(first, 32, random.randrange(1, 1000))
+
+        for number, mine in enumerate(pages):
+            crew.start(work, mine, random.Random(number), name=f"worker-{number}")
+
+        def flip():
+            hotswap.swapoff(name)
+            hotswap.swapon(name, priority=5, compressed="1M")
+
+        crew.start(flip, name="flip")
+        crew.work(2, each=5)
+        crew.join()
+        for mine in pages:
+            mine.check()
+        del pages, mine, crew
+
+
+def test_a_swapoff_that_finds_no_room_leaves_the_front_as_it_was(front):
+    name = front("2M", "32M")
+    with hotswap.Space("4M") as space:
+        pages = Pages(space, 16 * MIB)
+        pages.stamp(0, pages.count, 1)
+        with pytest.raises(AreaError, match="stays on, as usable as before"):
+            hotswap.swapoff(name)
+        swap = figures(name)
+        assert swap.flags == "active direct compressed" or swap.flags == "active buffered compressed"
+        pages.check()
+        pages.stamp(0, pages.count, 2)
+        pages.check()
+        del pages
+
+
+def test_a_full_ram_area_writes_its_coldest_back_to_the_next(ram, areas):
+    ram("512M", priority=5)
+    (path,) = areas(1, "256M")
+    with hotswap.Space("16M") as space:
+        a = space.empty(32 * MIB, "f4")  # 128 MiB, which pack to more than the limit
+        for start in range(0, a.size, MIB):
+            a[start : start + MIB] = smooth(np.arange(start, start + MIB))
+        swap = figures("ram:0")
+        assert swap.written_back > 8 * MIB and figures(path).used > 8 * MIB
+        assert eventually(lambda: space.stats()["packed_bytes"] <= 12 * MIB)
+        for start in range(0, a.size, MIB):
+            assert np.array_equal(a[start : start + MIB], smooth(np.arange(start, start + MIB)))
+        del a
+
+
+def test_a_small_ram_area_that_is_full_makes_room_too(ram, areas):
+    """Full of slots, not of memory."""
+    ram("4M", priority=5)
+    areas(1, "64M")
+    with hotswap.Space("8M") as space:
+        a = space.empty(8 * MIB, "f4")
+        for start in range(0, a.size, MIB):
+            a[start : start + MIB] = smooth(np.arange(start, start + MIB))
+        assert eventually(lambda: figures("ram:0").used <= 4 * MIB * 15 // 16 and figures("ram:0").written_back > 0)
+        for start in range(0, a.size, MIB):
+            assert np.array_equal(a[start : start + MIB], smooth(np.arange(start, start + MIB)))
+        del a
+
+
+def test_a_ram_area_goes_off_and_on_while_it_writes_back(ram, areas):
+    areas(2, "32M")
+    name = ram("64M", priority=5)
+    with hotswap.Space("2M", "4K") as space:
+        pages = [Pages(space, 8 * MIB, number) for number in range(2)]
+        crew = Crew()
+
+        def work(mine, random):
+            first = random.randrange(mine.count - 32)
+            mine.check(first, 32)
+            mine.stamp(first, 32, random.randrange(1, 1000))
+
+        for number, mine in enumerate(pages):
+            crew.start(work, mine, random.Random(number), name=f"worker-{number}")
+        written = []
+
+        def flip():
+            written.append(eventually(lambda: figures(name).written_back > 0, 1))
+            hotswap.swapoff(name)
+            hotswap.swapon(name, size="64M", priority=5)
+
+        crew.start(flip, name="flip")
+        crew.work(2, each=3)
+        crew.join()
+        for mine in pages:
+            mine.check()
+        assert any(written)
+        del pages, mine, crew
+
+
+def test_how_it_is_packed_follows_the_element_of_the_array(ram, areas):
+    """Not the shape of a buffer but what the numbers are made of."""
+    ram("256M", priority=5)
+    areas(1, "64M")
+
+    def ratio(numbers, dtype):
+        with hotswap.Space("32M", "64K") as space:
+            a = space.empty(numbers.size, dtype)
+            a[...] = numbers
+            b = space.zeros(8 * MIB, "f4")
+            b[...] = np.random.default_rng(1).random(b.size, "f4")  # the rest of the limit
+            swap = figures("ram:0")
+            assert np.array_equal(a, numbers)
+            del a, b
+            return swap.stored / swap.packed if swap.packed else 1.0
+
+    walk = np.cumsum(np.random.default_rng(7).integers(-3, 4, 2 * MIB))
+    assert ratio(walk.astype("i8"), "i8") > 6
+    assert ratio(np.sin(np.arange(2 * MIB) / 5e4).astype("f8"), "f8") > 1.3
+    records = np.zeros(MIB, "u4,u2,u2,u4")  # 12 bytes
+    records["f0"] = np.arange(MIB)
+    records["f2"] = np.random.default_rng(7).integers(0, 9, MIB)
+    assert ratio(records, records.dtype) > 4
+
+
+def test_what_cannot_be_in_front_is_refused(nothing_leaked, scratch):
+    with pytest.raises(AreaError, match="is compressed memory itself"):
+        hotswap.swapon("ram:", size="2M", compressed="1M")
+    with pytest.raises(AreaError, match="too little"):
+        hotswap.swapon(scratch / "a.swap", size="2M", compressed="64K")
+    with pytest.raises(hotswap.errors.SizeError):
+        hotswap.swapon(scratch / "a.swap", size="2M", compressed="much")
+    assert not (scratch / "a.swap").exists()
+
+
 # --- the store itself, in both lives ---------------------------------------------------------------------------------
 
 

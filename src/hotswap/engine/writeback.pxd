@@ -2,9 +2,6 @@ from libc.stdint cimport uint64_t
 from hotswap.engine.mm cimport Mm
 from hotswap.engine.swapoff cimport Emptying, Run
 
-cdef enum:
-    AT_ONCE = 16            # stretches of a `ram:` area that one go takes: 32 MiB
-
 cdef Emptying *jobs         # of which a row uses what collecting and locking need
 
 cdef int writeback_start(int type) noexcept nogil
@@ -13,6 +10,7 @@ cdef bint wanted(int type, uint64_t part) noexcept nogil
 cdef bint slots_near(int type, uint64_t part) noexcept nogil
 cdef int writeback_some(int type) noexcept nogil
 cdef int move_coldest(int type) noexcept nogil
+cdef uint64_t move_some_of_all(Emptying *job) noexcept nogil
 cdef uint64_t coldest_stamp(int type) noexcept nogil
 cdef void move_of(Emptying *job, Mm *mm, uint64_t oldest) noexcept nogil
 cdef void keep_cold(Emptying *job, Mm *mm, uint64_t oldest) noexcept nogil

@@ -19,6 +19,7 @@ from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import SWP_WRITEOK, area_at, area_read
 from cython.cimports.hotswap.engine.entry import AREAS, make_entry
 from cython.cimports.hotswap.engine.fault import release_entry
+from cython.cimports.hotswap.engine.found import Found, sort_found
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.mm import (
     MM_NIL,
@@ -40,7 +41,7 @@ from cython.cimports.hotswap.engine.store.ram import (
     rams,
 )
 from cython.cimports.hotswap.engine.swap_map import swapcache_free
-from cython.cimports.hotswap.engine.swapoff import BOUNCE_PAGES, FOUND, Emptying, Found, Run, collect, lock_run, sort_found
+from cython.cimports.hotswap.engine.swapoff import BOUNCE_PAGES, FOUND, Emptying, Run, collect, lock_run
 from cython.cimports.hotswap.engine.writeout import swap_writeback
 from cython.cimports.libc.errno import ENOMEM
 from cython.cimports.libc.stdint import uint64_t
@@ -57,8 +58,8 @@ def writeback_start(type):
 
 def writeback_main(type):
     ram = cython.address(rams[type])
+    seen = arch.event_read(cython.address(ram.pressure))
     while not arch.load_acquire(cython.address(ram.stop)):
-        seen = arch.event_read(cython.address(ram.pressure))
         if wanted(type, HIGH):
             while wanted(type, LOW) and not arch.load(cython.address(ram.stop)) and writeback_some(type) > 0:
                 pass
@@ -66,6 +67,7 @@ def writeback_main(type):
             arch.mmu_drop(ram.buffer, cython.cast(uint64_t, STRETCH) << 12)
         # Whoever finds it full wakes it, if only for another try at what failed.
         arch.event_wait(cython.address(ram.pressure), seen, -1)
+        seen = arch.event_read(cython.address(ram.pressure))  # before the looks: who wakes after them is not slept over
 
 
 def wanted(type, part):
@@ -102,20 +104,11 @@ def move_coldest(type):
     job.type = type
     arch.store(cython.address(job.moved), 0)
     arch.store(cython.address(job.failed), 0)
-    oldest = coldest_stamp(type)
-    if oldest == 0:
-        return 0
     job.found = cython.cast(cython.pointer(Found), arch.table(FOUND, cython.sizeof(Found)))
     job.bounce = arch.reserve(cython.cast(uint64_t, BOUNCE_PAGES) << 12)
-    if job.found and job.bounce:
-        everyone: cython.bint = arch.load(cython.address(rams[type].pool.pages)) * 16 > rams[type].most * LOW or slots_near(
-            type, LOW
-        )
-        index = mmlist_hold_next(MM_NIL)
-        while index != MM_NIL:
-            if everyone or mm_near(index, LOW):
-                move_of(job, mm_at(index), oldest)
-            index = mmlist_hold_next(index)
+    turns: cython.int = 0 if job.found and job.bounce else 2
+    while turns < 2:  # what was spared in the first turn is not in the second
+        turns = turns + 1 if move_some_of_all(job) == 0 and not arch.load(cython.address(job.failed)) else 2
     arch.table_free(job.found, False)
     if job.bounce:
         arch.release(job.bounce, cython.cast(uint64_t, BOUNCE_PAGES) << 12)
@@ -124,15 +117,32 @@ def move_coldest(type):
     return done
 
 
+def move_some_of_all(job):
+    """May block. The next few stretches, of all address spaces where the area is full, of those whose share is where it is not; pages."""
+    type = job.type
+    oldest = coldest_stamp(type)
+    if oldest == 0:
+        return 0
+    full: cython.bint = arch.load(cython.address(rams[type].pool.pages)) * 16 > rams[type].most * LOW
+    full = full or slots_near(type, LOW)
+    index = mmlist_hold_next(MM_NIL)
+    while index != MM_NIL:
+        if full or mm_near(index, LOW):
+            move_of(job, mm_at(index), oldest)
+        index = mmlist_hold_next(index)
+    return arch.load(cython.address(job.moved))
+
+
 def coldest_stamp(type):
-    """What was not written or read after this is cold: the next few stretches of the round. 0: nothing is held."""
-    found: cython.int = 0
+    """What was not written or read after this is cold: the next stretches of the round, with an eighth of what is held. 0: nothing is."""
+    enough: uint64_t = arch.load(cython.address(rams[type].stored)) >> (12 + 3)
+    found: uint64_t = 0
     turns: cython.int = 0
     stamp: uint64_t = 0
-    while found < AT_ONCE and turns < 2:
+    while found <= enough and turns < 2:
         number = ram_coldest(type)
         if number >= 0:
-            found += 1
+            found += rams[type].hints[number].live
             stamp = rams[type].passed
         elif found:
             break

@@ -76,6 +76,17 @@ class World:
         self.areas.append(type)
         return type
 
+    def packing(self, slots: int = 16, priority: int = 0, front: bool = True) -> int:
+        """An area in compressed RAM, or with that in front of its file; its type. Whoever writes back is an actor, or nobody."""
+        swapon = self.twin.swapon
+        fd = self.seam.disk_file(slots * PAGE) if front else self.twin.store.ram.IN_RAM
+        type = self.alone(swapon.area_setup(fd, slots, priority))
+        if front:
+            self.alone(swapon.area_front(type, slots))
+        self.alone(swapon.area_publish(type))
+        self.areas.append(type)
+        return type
+
     def space(self, pages: int, limit: int = 0, order: int = 0) -> Space:
         """An address space with an array of ``pages`` pages; ``limit`` in pages besides what it needs at least. ``order`` of its folios,
         or sizes.ADAPTIVE."""
@@ -221,10 +232,9 @@ class World:
         references, resident = self.references()
         for space in self.spaces:
             self.audit_folios(space)
-            if newest(space.mm, "vma_count") and space.mm.resident.v != resident[space.index]:
-                raise WrongEnd(
-                    f"space {space.index} counts {space.mm.resident.v} pages in memory and has {resident[space.index]}"
-                )
+            held = resident[space.index] + (space.mm.packed.v + 63 >> 6)  # compressed RAM counts too
+            if newest(space.mm, "vma_count") and space.mm.resident.v != held:
+                raise WrongEnd(f"space {space.index} counts {space.mm.resident.v} pages in memory and has {held}")
             if space.mm.resident.v > space.mm.budget.v:
                 raise WrongEnd(f"space {space.index} has {space.mm.resident.v} pages in memory and may have {space.mm.budget.v}")
         cached = self.cached()

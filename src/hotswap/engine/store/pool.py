@@ -116,7 +116,7 @@ def pool_unread(pool, place):
 def squeezable(pool, kind):
     """Would a class do with a block less, and is much of it free?"""
     holes = pool.places[kind] - pool.objects[kind]
-    return holes * SPARSE > pool.places[kind] and holes > 2 * cython.cast(uint64_t, BLOCK_GRAINS // class_grains[kind])
+    return holes * SPARSE > pool.places[kind] and holes > cython.cast(uint64_t, BLOCK_GRAINS // class_grains[kind])
 
 
 def pool_squeeze(pool, kind, moved, handle):
