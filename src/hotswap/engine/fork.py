@@ -250,7 +250,9 @@ def write_parts(parent, child, copies, number):
     not all of it found slots, and it is as before."""
     entries = cython.declare(uint64_t[COPY_PAGES])
     size = 1 << copies.order
-    out = swap_writeout_parts(parent, copies.pages[number], copies.buffer + (cython.cast(uint64_t, number) << (12 + copies.order)), size, entries)
+    out = swap_writeout_parts(
+        parent, copies.pages[number], copies.buffer + (cython.cast(uint64_t, number) << (12 + copies.order)), size, entries
+    )
     if out < size:
         for page in range(out):
             swap_free(entries[page], 1)
