@@ -57,6 +57,13 @@ cdef extern from "sync.h" nogil:
     void check "arch_check"(bint holds, const char *invariant)
     void log "arch_log"(const char *format, uint64_t a, uint64_t b, uint64_t c)
 
+cdef extern from "family.h" nogil:
+    void *table "arch_table"(uint64_t count, uint64_t each)
+    void table_free "arch_table_free"(void *table, bint poison)
+    uint64_t table_room "arch_table_room"(uint64_t bytes)
+    void table_room_free "arch_table_room_free"(uint64_t address, uint64_t bytes)
+    void table_punch "arch_table_punch"(uint64_t address, uint64_t bytes)
+
 cdef extern from "mmu.h" nogil:
     enum:
         MMU_WP "ARCH_MMU_WP"
@@ -75,8 +82,6 @@ cdef extern from "mmu.h" nogil:
     int mmu_handshake "arch_mmu_handshake"(int fd, int refuse, bint signal)
     uint64_t reserve "arch_reserve"(uint64_t bytes)
     void release "arch_release"(uint64_t address, uint64_t bytes)
-    void *table "arch_table"(uint64_t count, uint64_t each)
-    void table_free "arch_table_free"(void *table, bint poison)
     int mmu_register "arch_mmu_register"(int fd, uint64_t address, uint64_t bytes, bint missing)
     int mmu_next "arch_mmu_next"(int fd, fault_info *fault)
     int stopper "arch_stopper"()

@@ -2,7 +2,7 @@
  *
  * A word is 64 bits wide and opaque to the engine: compiled it is this struct, in the race lab a mutable object.
  * arch_light() orders nothing by itself but the compiler; it pairs with arch_heavy(), which makes every other thread of
- * the process run a full barrier (membarrier(2), private expedited). A thread that stores A, arch_light(), loads B and
+ * the process and of its family run a full barrier (membarrier(2), global expedited: all that registered). A thread that stores A, arch_light(), loads B and
  * one that stores B, arch_heavy(), loads A cannot both miss the other's store.
  */
 #ifndef HOTSWAP_ATOMICS_H
@@ -52,7 +52,7 @@ static inline void arch_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE);
 #ifndef SYS_membarrier
 #define SYS_membarrier __NR_membarrier
 #endif
-enum { ARCH_MEMBARRIER_EXPEDITED = 1 << 3, ARCH_MEMBARRIER_REGISTER = 1 << 4, ARCH_MEMBARRIER_GLOBAL = 1 << 0 };
+enum { ARCH_MEMBARRIER_GLOBAL = 1 << 0, ARCH_MEMBARRIER_EXPEDITED = 1 << 1, ARCH_MEMBARRIER_REGISTER = 1 << 2 };
 
 /* Registering is once per process; it comes back 0 or -errno. */
 static inline int arch_barrier_setup(void)
@@ -63,7 +63,7 @@ static inline void arch_light(void) { __atomic_signal_fence(__ATOMIC_SEQ_CST); }
 static inline void arch_heavy(void)
 {
     arch_fence();
-    /* The global command waits for a grace period and needs no registration: slower, always there. */
+    /* The plain command waits for a grace period of the kernel and needs no registration: slower, always there. */
     if (syscall(SYS_membarrier, ARCH_MEMBARRIER_EXPEDITED, 0, 0) && syscall(SYS_membarrier, ARCH_MEMBARRIER_GLOBAL, 0, 0))
         __builtin_trap();
     arch_fence();

@@ -117,33 +117,6 @@ static inline uint64_t arch_reserve(uint64_t bytes)
     return (uint64_t)(uintptr_t)p;
 }
 static inline void arch_release(uint64_t address, uint64_t bytes) { munmap((void *)(uintptr_t)address, bytes); }
-/* Tables of the engine: zeroed, named by index from elsewhere, and without a reservation, so that only what is used costs
- * memory. The first page holds the length. NULL when there is no room. */
-enum { ARCH_TABLE_HEAD = 4096 };
-static inline void *arch_table(uint64_t count, uint64_t each)
-{
-    uint64_t length = count * each + ARCH_TABLE_HEAD;
-    void *p = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED)
-        return NULL;
-    *(uint64_t *)p = length;
-    return (char *)p + ARCH_TABLE_HEAD;
-}
-/* Poisoned, the range is never used again and whoever still looks is caught in the act. */
-static inline void arch_table_free(void *table, int poison)
-{
-    if (!table)
-        return;
-    char *p = (char *)table - ARCH_TABLE_HEAD;
-    uint64_t length = *(uint64_t *)p;
-    if (poison) {
-        madvise(p, length, MADV_DONTNEED);
-        mprotect(p, length, PROT_NONE);
-    } else {
-        munmap(p, length);
-    }
-}
-
 static inline int arch_mmu_register(int fd, uint64_t address, uint64_t bytes, int missing)
 {
     struct uffdio_register r = { .range = { address, bytes }, .mode = UFFDIO_REGISTER_MODE_WP };

@@ -36,11 +36,11 @@ static inline void arch_yield(void) { sched_yield(); }
 static inline void arch_futex_wait(arch_word *w, uint32_t seen, int64_t timeout_us)
 {
     struct timespec t = { .tv_sec = timeout_us / 1000000, .tv_nsec = (timeout_us % 1000000) * 1000 };
-    syscall(SYS_futex, (uint32_t *)&w->v, FUTEX_WAIT_PRIVATE, seen, timeout_us < 0 ? NULL : &t, NULL, 0);
+    syscall(SYS_futex, (uint32_t *)&w->v, FUTEX_WAIT, seen, timeout_us < 0 ? NULL : &t, NULL, 0);
 }
 static inline void arch_futex_wake(arch_word *w, int n)
 {
-    syscall(SYS_futex, (uint32_t *)&w->v, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
+    syscall(SYS_futex, (uint32_t *)&w->v, FUTEX_WAKE, n, NULL, NULL, 0);
 }
 
 /* Bit lock. lock and trylock are acquires, unlock is a release and publishes the new value. */
@@ -87,10 +87,37 @@ static inline void arch_event_wait(arch_word *w, uint64_t seen, int64_t timeout_
         arch_futex_wait(w, (uint32_t)(seen | 1), timeout_us);
 }
 
-typedef pthread_mutex_t arch_mutex;
-static inline void arch_mutex_init(arch_mutex *m) { pthread_mutex_init(m, NULL); }
-static inline void arch_mutex_lock(arch_mutex *m) { pthread_mutex_lock(m); }
-static inline void arch_mutex_unlock(arch_mutex *m) { pthread_mutex_unlock(m); }
+/* A mutex and a lock for readers, which processes that share memory may share. When the holder of a mutex dies the next one has it
+ * all the same, and is told so by `cut`: what the mutex guards may be half done. */
+typedef struct { pthread_mutex_t lock; uint64_t cut; } arch_mutex;
+static inline void arch_mutex_init(arch_mutex *m)
+{
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(&m->lock, &attributes);
+    pthread_mutexattr_destroy(&attributes);
+    m->cut = 0;
+}
+static __attribute__((noinline, cold, unused)) void arch_mutex_cut(arch_mutex *m)
+{
+    m->cut++;
+    pthread_mutex_consistent(&m->lock);
+}
+static inline void arch_mutex_lock(arch_mutex *m)
+{
+    if (__builtin_expect(pthread_mutex_lock(&m->lock) == EOWNERDEAD, 0))
+        arch_mutex_cut(m);
+}
+static inline void arch_mutex_unlock(arch_mutex *m) { pthread_mutex_unlock(&m->lock); }
+/* Under the mutex: did a holder die in here since this was asked last? */
+static inline int arch_mutex_was_cut(arch_mutex *m)
+{
+    uint64_t cut = m->cut;
+    m->cut = 0;
+    return cut != 0;
+}
 
 typedef pthread_rwlock_t arch_rwlock;
 static inline void arch_rwlock_init(arch_rwlock *l)
@@ -99,6 +126,7 @@ static inline void arch_rwlock_init(arch_rwlock *l)
     pthread_rwlockattr_init(&attributes);
     /* Readers come all the time (faults): a writer that had to wait for a pause of theirs would wait for ever. */
     pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlockattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
     pthread_rwlock_init(l, &attributes);
     pthread_rwlockattr_destroy(&attributes);
 }

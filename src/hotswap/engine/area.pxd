@@ -74,11 +74,11 @@ cdef struct Figures:        # of an area, for who watches
     uint64_t flags
 
 cdef Area *areas            # the rows
-cdef Area *objects[32]      # what area_at() gives: the row, or the object that was made for this swapon
-cdef Area *made[32]         # that object's memory, or NULL
+cdef Area **objects      # what area_at() gives: the row, or the object that was made for this swapon
+cdef Area **made            # that object's memory, or NULL
 cdef arch.word *taken       # rows that are some area's
-cdef Parked parked[32]
-cdef Active active
+cdef Parked *parked
+cdef Active *active
 
 cdef Area *area_at(int type) noexcept nogil
 cpdef int area_take_row() noexcept nogil

@@ -30,6 +30,11 @@ from cython.cimports.libc.stdint import uint64_t
 areas = cython.cast(cython.pointer(Area), arch.table(AREAS, cython.sizeof(Area)))
 taken = cython.cast(cython.pointer(arch.word), arch.table(AREAS, cython.sizeof(arch.word)))
 
+objects = cython.cast(cython.pointer(cython.pointer(Area)), arch.table(AREAS, cython.sizeof(cython.pointer(Area))))
+made = cython.cast(cython.pointer(cython.pointer(Area)), arch.table(AREAS, cython.sizeof(cython.pointer(Area))))
+parked = cython.cast(cython.pointer(Parked), arch.table(AREAS, cython.sizeof(Parked)))
+active = cython.address(cython.cast(cython.pointer(Active), arch.table(1, cython.sizeof(Active)))[0])
+
 arch.mutex_init(cython.address(active.lock))
 active.count = 0
 for _row in range(AREAS):

@@ -10,7 +10,7 @@ cdef struct Verdict:
     uint64_t wanted         # pages that might have to be out
     uint64_t room           # and what the areas hold
 
-cdef Account account
+cdef Account *account
 
 cpdef void commit_area(int type, uint64_t usable) noexcept nogil
 cpdef void commit_drop(int space) noexcept nogil

@@ -170,7 +170,7 @@ cdef struct MmList:
     int tail
 
 cdef Mm *mms
-cdef MmList mmlist
+cdef MmList *mmlist
 
 cdef Mm *mm_at(int index) noexcept nogil
 cdef void mmlist_add(Mm *mm) noexcept nogil

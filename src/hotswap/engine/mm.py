@@ -16,6 +16,7 @@ from cython.cimports.hotswap import arch
 from cython.cimports.libc.stdint import int64_t, uint64_t
 
 mms = cython.cast(cython.pointer(Mm), arch.table(MMS, cython.sizeof(Mm)))
+mmlist = cython.address(cython.cast(cython.pointer(MmList), arch.table(1, cython.sizeof(MmList)))[0])
 
 arch.mutex_init(cython.address(mmlist.lock))
 mmlist.head = MM_NIL

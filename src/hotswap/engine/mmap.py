@@ -145,12 +145,12 @@ def set_up(mm, refuse, signal):
     bits: cython.int = ARENA_BITS
     while mm.arena == 0 and bits >= ARENA_LEAST:  # a limit on address space (ulimit -v) may allow a smaller one
         mm.arena_pages = cython.cast(uint64_t, 1) << bits
-        mm.ptes = cython.cast(cython.pointer(Pte), arch.table(mm.arena_pages, cython.sizeof(Pte)))
-        if mm.ptes:
-            mm.arena = arch.reserve(mm.arena_pages << 12)
-            if mm.arena == 0:
-                arch.table_free(mm.ptes, False)
-                mm.ptes = cython.NULL
+        mm.arena = arch.reserve(mm.arena_pages << 12)
+        if mm.arena:
+            mm.ptes = cython.cast(cython.pointer(Pte), arch.table(mm.arena_pages, cython.sizeof(Pte)))
+            if not mm.ptes:
+                arch.release(mm.arena, mm.arena_pages << 12)
+                mm.arena = 0
         bits -= 1
     failed = set_up_tables(mm)
     if not failed:

@@ -24,7 +24,7 @@ cdef struct Swaps:
     arch.mutex lock
 
 cdef Listed *listed
-cdef Swaps swaps
+cdef Swaps *swaps
 
 cdef int swaps_begin(int fd, uint64_t slots, int priority, int how, const uint8_t *name, int length, uint64_t most) noexcept nogil
 cdef int begin_packing(int type, int how, uint64_t most) noexcept nogil

@@ -23,6 +23,7 @@ from cython.cimports.hotswap.engine.writeback import writeback_start
 from cython.cimports.libc.errno import EBUSY, EINVAL, ENAMETOOLONG, ENOMEM
 
 listed = cython.cast(cython.pointer(Listed), arch.table(AREAS, cython.sizeof(Listed)))
+swaps = cython.address(cython.cast(cython.pointer(Swaps), arch.table(1, cython.sizeof(Swaps)))[0])
 arch.mutex_init(cython.address(swaps.lock))
 
 
@@ -148,12 +149,10 @@ def swaps_choose_guard(which):
 
 
 def swaps_forked():
-    """In a child of fork, where nobody else runs: it does not hold its parent's locks."""
+    """In a child of fork that is to be no member of the family: it does not hold its parent's locks. The tables are the family's."""
     for type in range(AREAS):
-        if listed[type].state == SWAPS_ON:
-            if listed[type].fd >= 0:
-                arch.close_fd(listed[type].fd)
-            listed[type].state = SWAPS_FREE
+        if listed[type].state == SWAPS_ON and listed[type].fd >= 0:
+            arch.close_fd(listed[type].fd)
 
 
 def find_name(name, length):

@@ -104,6 +104,14 @@ class Mmu:
         for place in [p for p in self.pages if address <= p < address + bytes]:
             self.put_page(place, None)
 
+    table_room = reserve
+    table_room_free = release
+
+    def table_punch(self, address, bytes):
+        self.on_access("table_punch", address, bytes)
+        for place in pages_of(address, bytes):
+            self.put_page(place, None)
+
     def page_for(self, address, write):
         """Where the page of an access is, and the page, after the faults it takes."""
         for _ in range(TRIES):

@@ -22,7 +22,7 @@ _NOTICED = """
     bit_trylock bit_lock bit_unlock event_read event_wake event_wait mutex_lock mutex_unlock
     read_lock read_unlock write_lock write_unlock thread_start thread_join nap_us yield_cpu
     mmu_next mmu_wait mmu_zero mmu_copy mmu_move mmu_protect mmu_drop mmu_populate mmu_poison mmu_forbid mmu_allow
-    mmu_continue shm_punch
+    mmu_continue shm_punch table_punch table_room_free
     copy touch disk_transfer release stopper_set close_fd
 """
 STEPS = frozenset(_NOTICED.split())

@@ -43,7 +43,7 @@ class Thread:
 class Sync:
     """A part of the seam; the others give ``on_access``, ``on_block``, ``put``."""
 
-    mutex = Opaque("arch.mutex", Mutex, 40)
+    mutex = Opaque("arch.mutex", Mutex, 48)
     rwlock = Opaque("arch.rwlock", RwLock, 56)
     thread_main = Pointer("thread_main")
 

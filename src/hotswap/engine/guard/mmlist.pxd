@@ -3,7 +3,7 @@ from hotswap.engine.area cimport Area
 from hotswap.engine.guard.contract cimport Guard, section_call
 
 cdef arch.word *valid       # of each area: users may come
-cdef arch.rwlock nobodys    # stands for the mmap lock of threads that work for no address space
+cdef arch.rwlock *nobodys   # stands for the mmap lock of threads that work for no address space
 
 cdef void describe(Guard *guard) noexcept
 cdef Area *enter(int type) noexcept nogil

@@ -29,7 +29,8 @@ from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.mm import MM_NIL, mm_at, mmlist_hold_next
 
 valid = cython.cast(cython.pointer(arch.word), arch.table(AREAS, cython.sizeof(arch.word)))
-arch.rwlock_init(cython.address(nobodys))
+nobodys = cython.cast(cython.pointer(arch.rwlock), arch.table(1, cython.sizeof(arch.rwlock)))
+arch.rwlock_init(cython.address(nobodys[0]))
 
 
 def describe(guard):
@@ -67,12 +68,12 @@ def retire(type, detach):
 
 def use_mm(mm):
     """May block."""
-    arch.read_lock(cython.address(nobodys) if mm < 0 else cython.address(mm_at(mm).mmap_lock))
+    arch.read_lock(cython.address(nobodys[0]) if mm < 0 else cython.address(mm_at(mm).mmap_lock))
     return True
 
 
 def unuse_mm(mm):
-    arch.read_unlock(cython.address(nobodys) if mm < 0 else cython.address(mm_at(mm).mmap_lock))
+    arch.read_unlock(cython.address(nobodys[0]) if mm < 0 else cython.address(mm_at(mm).mmap_lock))
 
 
 def visit_everyone():
@@ -83,5 +84,5 @@ def visit_everyone():
         arch.write_lock(cython.address(mm.mmap_lock))
         arch.write_unlock(cython.address(mm.mmap_lock))
         index = mmlist_hold_next(index)
-    arch.write_lock(cython.address(nobodys))
-    arch.write_unlock(cython.address(nobodys))
+    arch.write_lock(cython.address(nobodys[0]))
+    arch.write_unlock(cython.address(nobodys[0]))

@@ -8,7 +8,7 @@ cdef struct Slot:           # of the table of pointers; an area's
     int turn                # the next object's number; swapon's
 
 cdef Slot *slots
-cdef Area *published[64]    # objects by number, 2 * type + turn: a new one never stands where a user may still look for the old
+cdef Area **published       # objects by number, 2 * type + turn: a new one never stands where a user may still look for the old
 
 cdef void describe(Guard *guard) noexcept
 cdef Area *enter(int type) noexcept nogil

@@ -22,6 +22,7 @@ from cython.cimports.hotswap.engine.guard.percpu_ref import kill, put, resurrect
 from cython.cimports.hotswap.engine.guard.urcu import rcu_read_lock, rcu_read_unlock, synchronize_rcu
 
 slots = cython.cast(cython.pointer(Slot), arch.table(AREAS, cython.sizeof(Slot)))
+published = cython.cast(cython.pointer(cython.pointer(Area)), arch.table(2 * AREAS, cython.sizeof(cython.pointer(Area))))
 
 
 def describe(guard):

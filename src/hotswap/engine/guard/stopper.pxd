@@ -12,7 +12,7 @@ cdef struct Machine:
     arch.mutex one          # one stop at a time
 
 cdef Seat *seats
-cdef Machine machine
+cdef Machine *machine
 
 cdef void preempt_disable() noexcept nogil
 cdef void first_disable() noexcept nogil

@@ -16,7 +16,7 @@ cdef struct GracePeriod:
     arch.mutex one          # one at a time
 
 cdef Reader *readers
-cdef GracePeriod gp
+cdef GracePeriod *gp
 
 cdef void rcu_read_lock() noexcept nogil
 cdef void first_lock() noexcept nogil

@@ -30,7 +30,7 @@ for _wanted in range(GRAINS_MOST + 1):
 def pool_setup(pool, bytes):
     """Room for objects of ``bytes`` together, and for what is lost between them. -ENOMEM."""
     pool.blocks = cython.cast(cython.int, bytes >> BLOCK_SHIFT) + 2 * CLASSES
-    pool.memory = arch.reserve(cython.cast(uint64_t, pool.blocks) << BLOCK_SHIFT)
+    pool.memory = arch.table_room(cython.cast(uint64_t, pool.blocks) << BLOCK_SHIFT)
     pool.block = cython.cast(cython.pointer(Block), arch.table(pool.blocks, cython.sizeof(Block)))
     if not pool.memory or not pool.block:
         pool_teardown(pool, False)
@@ -47,7 +47,7 @@ def pool_setup(pool, bytes):
 
 def pool_teardown(pool, poison):
     if pool.memory:
-        arch.release(pool.memory, cython.cast(uint64_t, pool.blocks) << BLOCK_SHIFT)
+        arch.table_room_free(pool.memory, cython.cast(uint64_t, pool.blocks) << BLOCK_SHIFT)
     arch.table_free(pool.block, poison)
     pool.memory = 0
     pool.block = cython.NULL
@@ -189,7 +189,7 @@ def block_give(pool, number):
     room_unlink(pool, number)
     pool.places[block.kind] -= block.mark
     count_pages(pool, block, -1)
-    arch.mmu_drop(pool.memory + (cython.cast(uint64_t, number) << BLOCK_SHIFT), cython.cast(uint64_t, 1) << BLOCK_SHIFT)
+    arch.table_punch(pool.memory + (cython.cast(uint64_t, number) << BLOCK_SHIFT), cython.cast(uint64_t, 1) << BLOCK_SHIFT)
     block.kind = NIL
     block.next = pool.free
     pool.free = number
