@@ -65,7 +65,7 @@ cdef void lock_run(Emptying *job, Mm *mm, int start, int end, Run *run) noexcept
 cdef bint lock_found(Emptying *job, Mm *mm, Found *found, Run *run) noexcept nogil
 cdef void empty_run(Emptying *job, Mm *mm, Run *run, uint64_t bounce) noexcept nogil
 cdef uint64_t unreadable(Emptying *job, Run *run, uint64_t *buffer) noexcept nogil
-cdef int move_elsewhere(Emptying *job, Mm *mm, Run *run, int done, uint64_t bounce) noexcept nogil
+cdef int move_elsewhere(Emptying *job, Mm *mm, Run *run, int done, uint64_t bounce, bint behind) noexcept nogil
 cdef bint move_parts(Emptying *job, Mm *mm, Run *run, int number, uint64_t bounce) noexcept nogil
 cdef bint load(Emptying *job, Mm *mm, Run *run, int number, uint64_t bounce) noexcept nogil
 cdef void fail(Emptying *job, int error, uint64_t slot) noexcept nogil

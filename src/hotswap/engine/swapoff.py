@@ -55,7 +55,7 @@ from cython.cimports.hotswap.engine.shm import shm_fill
 from cython.cimports.hotswap.engine.store.ram import ram_stop
 from cython.cimports.hotswap.engine.swap_map import swap_inuse, swapcache_free
 from cython.cimports.hotswap.engine.swapon import area_free_tables
-from cython.cimports.hotswap.engine.writeout import swap_writeout, swap_writeout_parts
+from cython.cimports.hotswap.engine.writeout import swap_writeback, swap_writeout, swap_writeout_parts
 from cython.cimports.libc.errno import EBUSY, EINTR, EIO, ENOMEM, ENOSPC
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 
@@ -284,7 +284,7 @@ def empty_run(job, mm, run, bounce):
     if failed:
         fail(job, EIO, unreadable(job, run, buffer))
     while done < run.count and not failed:
-        got = move_elsewhere(job, mm, run, done, bounce)
+        got = move_elsewhere(job, mm, run, done, bounce, False)
         if got == 0:
             if run.order and move_parts(job, mm, run, done, bounce):
                 done += 1
@@ -308,13 +308,17 @@ def unreadable(job, run, buffer):
     return run.offset
 
 
-def move_elsewhere(job, mm, run, done, bounce):
-    """Writes folios of a run from number ``done`` on to slots in a row of the best area with room; how many."""
+def move_elsewhere(job, mm, run, done, bounce, behind):
+    """Writes folios of a run from number ``done`` on to slots in a row of the best area with room, or of the best that comes
+    ``behind`` this one; how many."""
     source = cython.declare(uint64_t[BOUNCE_PAGES])
     first = cython.declare(uint64_t[1])
     for number in range(done, run.count):
         source[number - done] = bounce + (cython.cast(uint64_t, number) << (12 + run.order))
-    got = swap_writeout(mm, run.pages[done], source, run.count - done, run.order, first)
+    if behind:
+        got = swap_writeback(job.type, mm, run.pages[done], source, run.count - done, run.order, first)
+    else:
+        got = swap_writeout(mm, run.pages[done], source, run.count - done, run.order, first)
     if got:
         swapcache_free(first[0], got << run.order)
     for number in range(got):

@@ -15,4 +15,3 @@ cdef uint64_t coldest_stamp(int type) noexcept nogil
 cdef void move_of(Emptying *job, Mm *mm, uint64_t oldest) noexcept nogil
 cdef void keep_cold(Emptying *job, Mm *mm, uint64_t oldest) noexcept nogil
 cdef void move_run(Emptying *job, Mm *mm, Run *run) noexcept nogil
-cdef int move_some(Emptying *job, Mm *mm, Run *run, int done) noexcept nogil

@@ -17,8 +17,7 @@ Lock order: as in swapoff.py. No guard is held over a transfer.
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import SWP_WRITEOK, area_at, area_read
-from cython.cimports.hotswap.engine.entry import AREAS, make_entry
-from cython.cimports.hotswap.engine.fault import release_entry
+from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.found import Found, sort_found
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.mm import (
@@ -27,7 +26,6 @@ from cython.cimports.hotswap.engine.mm import (
     PTE_SWAPPED,
     mm_at,
     mmlist_hold_next,
-    pte_make,
 )
 from cython.cimports.hotswap.engine.store.charge import mm_near
 from cython.cimports.hotswap.engine.store.front import front_back
@@ -40,9 +38,7 @@ from cython.cimports.hotswap.engine.store.ram import (
     ram_spared,
     rams,
 )
-from cython.cimports.hotswap.engine.swap_map import swapcache_free
-from cython.cimports.hotswap.engine.swapoff import BOUNCE_PAGES, FOUND, Emptying, Run, collect, lock_run
-from cython.cimports.hotswap.engine.writeout import swap_writeback
+from cython.cimports.hotswap.engine.swapoff import BOUNCE_PAGES, FOUND, Emptying, Run, collect, lock_run, move_elsewhere
 from cython.cimports.libc.errno import ENOMEM
 from cython.cimports.libc.stdint import uint64_t
 
@@ -197,29 +193,10 @@ def move_run(job, mm, run):
     done: cython.int = 0
     got: cython.int = 1
     while done < run.count and not failed and got:
-        got = move_some(job, mm, run, done)
+        got = move_elsewhere(job, mm, run, done, job.bounce, True)
         done += got
     if done < run.count:
         arch.store(cython.address(job.failed), 1)
     for number in range(done, run.count):
         pte = cython.address(mm.ptes[run.pages[number]])
         arch.bit_unlock(cython.address(pte.state), arch.load(cython.address(pte.state)))
-
-
-def move_some(job, mm, run, done):
-    """May block. As many from number ``done`` on as find slots in a row; how many."""
-    source = cython.declare(uint64_t[BOUNCE_PAGES])
-    first = cython.declare(uint64_t[1])
-    for number in range(done, run.count):
-        source[number - done] = job.bounce + (cython.cast(uint64_t, number) << (12 + run.order))
-    got = swap_writeback(job.type, mm, run.pages[done], source, run.count - done, run.order, first)
-    if got:
-        swapcache_free(first[0], got << run.order)
-    for number in range(got):
-        page = run.pages[done + number]
-        old = make_entry(job.type, run.offset + (cython.cast(uint64_t, done + number) << run.order))
-        entry = first[0] + (cython.cast(uint64_t, number) << run.order)
-        arch.bit_unlock(cython.address(mm.ptes[page].state), pte_make(PTE_SWAPPED, run.order, entry))
-        release_entry(old, run.order)
-    arch.add(cython.address(job.moved), got << run.order)
-    return got
