@@ -74,3 +74,27 @@ def test_what_is_pinned_is_not_moved():
     assert world.alone(world.twin.mremap.mm_move(world.array.index, world.array.start, to, 4)) == -errno.EBUSY
     world.expect_bytes(world.array)
     world.audit()
+
+
+def test_a_new_block_has_its_pages_while_the_limit_has_room_to_spare():
+    world = World(VMAS=8)
+    world.alone(world.twin.commit.commit_area(world.area(64), 63))
+    array = world.space(1, limit=24)
+    mm, heap = array.mm, world.twin.heap
+    block = world.alone(heap.heap_map(array.index, 2 * 4096, False))
+    assert mm.resident.v == 2
+    faults = mm.counter[world.twin.mm.FAULTS_ZERO].v
+    for page in range(2):
+        assert world.alone(world.access(array, "user_read", block + page * 4096, 8)) == bytes(8)
+    assert mm.counter[world.twin.mm.FAULTS_ZERO].v == faults
+    assert world.alone(heap.heap_map(array.index, 2 * 4096, True)) and mm.resident.v == 2  # zeros may never be written
+    # Of a block that is larger than a part of the limit only so much; of one that is made when a quarter is free no more, nothing.
+    most = mm.budget.v >> heap.KEPT_SHIFT
+    large = world.alone(heap.heap_map(array.index, 32 * 4096, False))
+    assert large and mm.resident.v == 2 + most < 2 + 32
+    while world.alone(heap.roomy(array.index)):
+        world.alone(world.access(array, "user_write", large + mm.resident.v * 4096, b"8 bytes."))
+    before = mm.resident.v
+    assert world.alone(heap.heap_map(array.index, 4096, False))
+    assert mm.resident.v == before
+    assert before <= mm.budget.v - (mm.budget.v >> heap.ROOMY_SHIFT)

@@ -5,8 +5,10 @@ from hotswap.engine.mm cimport Mm
 cdef enum:
     KEPT = 64               # freed blocks that are kept for the next of the same size
     KEPT_BLOCK = 8192       # pages of the largest, 32 MiB: as the C library has it (M_MMAP_THRESHOLD's limit)
-    KEPT_SHIFT = 3          # all of them: that part of a limit (an 8th)
+    KEPT_SHIFT = 3          # all of them, and what a new block gets at once: that part of a limit (an 8th)
     ROOMY_SHIFT = 2         # and only while that part of it is free (a quarter)
+
+    ZEROS = 1 << 21         # bytes of the largest folio
 
 cdef struct Kept:
     int index               # of the space
@@ -18,6 +20,7 @@ cdef struct Heap:
     Kept kept[64]           # the oldest first
     int count
     uint64_t pages
+    uint64_t zeros          # the address of some; fixed
 
 cdef Heap heap
 
@@ -33,6 +36,8 @@ cdef int space_of(uint64_t address) noexcept nogil
 cdef int order_for(Mm *mm, uint64_t pages) noexcept nogil
 cdef uint64_t whole(Mm *mm, uint64_t pages, int order) noexcept nogil
 cdef uint64_t map_new(int index, uint64_t pages, int order) noexcept nogil
+cdef void pages_ahead(Mm *mm, uint64_t page, uint64_t pages) noexcept nogil
+cdef uint64_t folio_ahead(Mm *mm, uint64_t page) noexcept nogil
 cdef void give_back(int index, uint64_t start, uint64_t pages) noexcept nogil
 cdef bint roomy(int index) noexcept nogil
 cdef int64_t kept_take(int index, uint64_t pages) noexcept nogil

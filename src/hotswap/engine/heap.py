@@ -2,7 +2,8 @@
 
 ``heap_map`` promises the memory (engine/commit.py) and makes a range; ``heap_unmap`` gives it back, or keeps it for the next of
 the same size: programs make and drop temporary arrays all the time, and memory that is there already needs no fault. Blocks are
-kept only while the limit has room to spare, so that dead bytes are not written to an area.
+kept only while the limit has room to spare, so that dead bytes are not written to an area. So long a new
+block that is to be written also gets its pages at once.
 
 Nothing here allocates, and the caller holds no lock of the engine. Lock order: ``heap.lock`` is a leaf, held to look and to note.
 """
@@ -11,15 +12,32 @@ import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.child import child_is
 from cython.cimports.hotswap.engine.commit import Verdict, commit_promise, commit_take_back
-from cython.cimports.hotswap.engine.mm import MM_NIL, MMS, address_of, element_at, elements_set, mm_at
+from cython.cimports.hotswap.engine.folio import folio_fit
+from cython.cimports.hotswap.engine.lru import lru_insert
+from cython.cimports.hotswap.engine.mm import (
+    MM_NIL,
+    MMS,
+    PTE_DIRTY,
+    PTE_KIND,
+    PTE_NONE,
+    address_of,
+    element_at,
+    elements_set,
+    find_vma,
+    mm_at,
+    pte_make,
+    pte_order,
+)
 from cython.cimports.hotswap.engine.mmap import mm_map, mm_unmap, rows
 from cython.cimports.hotswap.engine.mremap import mm_move, mm_range, mm_resize
 from cython.cimports.hotswap.engine.pin import mm_pin, mm_unpin
+from cython.cimports.hotswap.engine.reclaim import charge_now
 from cython.cimports.hotswap.engine.sizes import whole_order
 from cython.cimports.libc.errno import EFAULT
 from cython.cimports.libc.stdint import int64_t, uint64_t
 
 arch.mutex_init(cython.address(heap.lock))
+heap.zeros = arch.reserve(ZEROS)  # never written, so that all of it is one page of zeros
 
 
 def heap_map(index, bytes, zeroed):
@@ -43,6 +61,8 @@ def heap_map(index, bytes, zeroed):
     address = map_new(index, pages, order)
     if address == 0 and kept_flush(index):
         address = map_new(index, pages, order)
+    if address and not zeroed:
+        pages_ahead(mm, (address - mm.arena) >> 12, pages)
     return address
 
 
@@ -75,6 +95,40 @@ def map_new(index, pages, order):
         return 0
     elements_set(mm_at(index), cython.cast(uint64_t, start), pages, 0)
     return address_of(mm_at(index), cython.cast(uint64_t, start))
+
+
+def pages_ahead(mm, page, pages):
+    """Gives a new block its pages before it is written, while the limit has room to spare: for a first touch a handler is woken, and the
+    kernel then has a fault for each page of zeros that is written. Zeros that are asked for may never be written and are left to that."""
+    most: uint64_t = arch.load(cython.address(mm.budget)) >> KEPT_SHIFT
+    end: uint64_t = page + (pages if pages < most else most)
+    while page and page < end and roomy(mm.index):
+        page = folio_ahead(mm, page)
+
+
+def folio_ahead(mm, page):
+    """The untouched folio of a new block that begins at ``page`` gets its pages; the page behind it, 0 when the limit had no room. Nobody but
+    this thread knows the block by now, but for wild accesses."""
+    arch.read_lock(cython.address(mm.mmap_lock))  # anew for each, as for a fault: who maps and unmaps does not wait for all
+    number = find_vma(mm, page)
+    arch.check(number >= 0, b"a block that was just made exists")
+    folio = folio_fit(mm, cython.address(mm.vmas[number]), page, True, True)
+    pte = cython.address(mm.ptes[folio])
+    state = arch.load(cython.address(pte.state))
+    order = pte_order(state)
+    size: uint64_t = cython.cast(uint64_t, 1) << order
+    behind: uint64_t = folio + size
+    if state & PTE_KIND == PTE_NONE:
+        if not charge_now(mm, size):
+            behind = 0
+        else:
+            if arch.mmu_copy(mm.fd, address_of(mm, folio), heap.zeros, size << 12, False):
+                arch.check(not arch.mmu_zero(mm.fd, address_of(mm, folio), size << 12), b"zeros can be mapped")
+            lru_insert(mm, folio, order, False)
+            state = pte_make(PTE_DIRTY, order, 0)
+    arch.bit_unlock(cython.address(pte.state), state)
+    arch.read_unlock(cython.address(mm.mmap_lock))
+    return behind
 
 
 def heap_unmap(address):
