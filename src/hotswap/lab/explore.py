@@ -76,7 +76,7 @@ def explore(case: Case, limits: Limits | None = None, progress: OnProgress = lam
     limits = limits or Limits()
     scenario = find(case.scenario)
     if limits.bound == -1:
-        limits = replace(limits, bound=scenario.bound)
+        limits = replace(limits, bound=scenario.bound(case.guard))
     began = time.monotonic()
     run = _Run(case, scenario.machine(case), limits, progress)
     run.check_shared(scenario.name)

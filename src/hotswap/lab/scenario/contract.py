@@ -5,6 +5,7 @@ columns (lab/drawing.py); then
 
     CONSTANTS = {...}           over world.SMALL, where it needs others
     BOUND = 2                   preemptions that its "never" is shown for (None: without a bound, all orders)
+    BOUNDS = {"rcu": 1}         the same for some guards, where two cost too much
     EAGER = 0                   naps and timeouts that may end while others could go on (machine.py)
     EXPECT = {("none", ""): "sometimes", ("percpu_ref", ""): "never", ("percpu_ref", "a switch", "weak"): "sometimes"}
                                 by guard, switch and memory model ("sc" where it is left out)
@@ -78,9 +79,8 @@ class Scenario:
                 f"the docstring of scenario {self.name} does not ask a question in its first line, or names no source."
             )
 
-    @property
-    def bound(self) -> int | None:
-        return getattr(self.module, "BOUND", 2)
+    def bound(self, guard: str) -> int | None:
+        return getattr(self.module, "BOUNDS", {}).get(guard, getattr(self.module, "BOUND", 2))
 
     def expected(self) -> dict[Case, str]:
         found = {}
