@@ -580,7 +580,7 @@ def test_a_program_that_cannot_be_interposed(tmp_path):
 
 def test_sizes_limits_and_areas_that_are_none(tmp_path):
     assert refused("--limit", "many", "--", sys.executable)[0] == exits.BAD_SIZE
-    code, said = refused("--limit", "1M", "--", sys.executable)
+    code, said = refused("--limit", "512K", "--", sys.executable)
     assert code == exits.BAD_SIZE and "below what faults need" in said
     assert refused("--min-size", "1K", "--", sys.executable)[0] == exits.BAD_SIZE
     assert refused("--swap", "a:8Q", "--", sys.executable)[0] == exits.BAD_SIZE

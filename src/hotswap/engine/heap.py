@@ -102,13 +102,13 @@ def pages_ahead(mm, page, pages):
     kernel then has a fault for each page of zeros that is written. Zeros that are asked for may never be written and are left to that."""
     most: uint64_t = arch.load(cython.address(mm.budget)) >> KEPT_SHIFT
     end: uint64_t = page + (pages if pages < most else most)
-    while page and page < end and roomy(mm.index):
+    while page < end and roomy(mm.index):
         page = folio_ahead(mm, page)
 
 
 def folio_ahead(mm, page):
-    """The untouched folio of a new block that begins at ``page`` gets its pages; the page behind it, 0 when the limit had no room. Nobody but
-    this thread knows the block by now, but for wild accesses."""
+    """The folio of a new block that begins at ``page`` gets its pages, if it has none; the page behind it, or the arena's end when the limit
+    had no room. Nobody but this thread knows the block by now, but for wild accesses."""
     arch.read_lock(cython.address(mm.mmap_lock))  # anew for each, as for a fault: who maps and unmaps does not wait for all
     number = find_vma(mm, page)
     arch.check(number >= 0, b"a block that was just made exists")
@@ -120,7 +120,7 @@ def folio_ahead(mm, page):
     behind: uint64_t = folio + size
     if state & PTE_KIND == PTE_NONE:
         if not charge_now(mm, size):
-            behind = 0
+            behind = mm.arena_pages
         else:
             if arch.mmu_copy(mm.fd, address_of(mm, folio), heap.zeros, size << 12, False):
                 arch.check(not arch.mmu_zero(mm.fd, address_of(mm, folio), size << 12), b"zeros can be mapped")

@@ -29,6 +29,7 @@ EXPECT: dict[tuple[str, ...], str] = {
     ("none", ""): "sometimes",
     ("none", "reserve-when-emptying+no-bounds"): "sometimes",
     **seven(),
+    ("percpu_ref", "", "tso"): "never",
     ("percpu_ref", "reserve-when-emptying+no-bounds"): "never",
 }
 
