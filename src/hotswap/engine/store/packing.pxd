@@ -3,7 +3,7 @@ from hotswap cimport arch
 
 cdef enum:
     CODECS = 16             # threads that pack or unpack at one time
-    WAYS = 10               # of packing: what ways_for() finds at most
+    WAYS = 16               # of packing: what ways_for() finds at most
     SAMPLE = 4096           # bytes that a way is chosen by
     ASK_ANEW = 32           # pieces for which it is kept
 

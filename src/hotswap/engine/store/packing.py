@@ -1,7 +1,7 @@
 """How a piece of memory is packed: scratch memory for whoever does it, and the way that suits the piece, found by trying.
 
 A way is a filter and the size of an element: none, the bytes or the bits of elements sorted by their weight, and either of them
-behind the difference (by exclusive or) of each element from the one before. Whoever writes says how large the elements of the array are,
+behind the difference of each element from the one before. Whoever writes says how large the elements of the array are,
 where that is known; where it is not, the usual sizes are tried. The first page of a piece is packed in every way that comes
 into question, the smallest result wins, and what is cheaper to undo stands first and wins a draw. The verdict holds for the next pieces
 that come to the same 2 MiB of slots, which neighbours in memory share: arrays are of one kind over long stretches.
@@ -115,6 +115,9 @@ def ways_for(element, ways):
         ways[found] = arch.PACK_BITS + width
         found += 1
         if width == 1 or width == 2 or width == 4 or width == 8:
-            ways[found] = arch.PACK_DELTA + arch.PACK_BYTES + width
+            if width > 1:
+                ways[found] = arch.PACK_DELTA + arch.PACK_BYTES + width
+                found += 1
+            ways[found] = arch.PACK_DELTA + arch.PACK_BITS + width
             found += 1
     return found
