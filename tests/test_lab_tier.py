@@ -182,6 +182,21 @@ def test_a_swapoff_that_does_not_wait_for_that_thread_frees_what_it_looks_at(fro
     assert isinstance(off_under_its_thread(world), NullDereference | UseAfterFree)
 
 
+def half_written():
+    """A page is packed anew, in all schedules with one preemption, while the coldest is looked for."""
+    world = tier(pages=2)
+
+    def writes():
+        yield from world.user_write(world.array, 0, stamp(7))
+        yield from world.reclaim(world.array, 1)
+
+    return found(world, {"writer": writes, "write-back": lambda: write_back(world)}, {0: stamp(7)}, Exhaustive(1))
+
+
+def test_a_page_that_is_packed_anew_is_not_lost_to_the_write_back():
+    assert half_written() is None
+
+
 def test_a_piece_is_freed_by_its_last_reader():
     """A read by one who holds a slot of a piece, while the other slots go: one of the piece's slots is enough to keep it."""
     world = tier(pages=2, slots=8)

@@ -24,6 +24,7 @@ from cython.cimports.hotswap.engine.store.pool import NOWHERE
 from cython.cimports.hotswap.engine.store.ram import (
     HELD_SHIFT,
     LOW,
+    META_READERS,
     PIECE_SLOTS,
     STRETCH,
     drop_slot,
@@ -221,8 +222,11 @@ def take_cold(ram, codec, start, at, slots, everyone):
     if place != NOWHERE:
         while at + run < slots and ram.held[start + at + run] >> HELD_SHIFT == place:
             run += 1
-        spared = ram_spared(ram, start + at, run)
+        spared: cython.bint = ram_spared(ram, start + at, run)
         meta = pin(ram, place)
+        busy: uint64_t = meta >> META_READERS & 255  # somebody reads it, or is still copying it in
+        if busy:
+            spared = True
         owner = cython.cast(cython.int, meta & 255)
         if spared or not (everyone or owner == NOBODY or mm_near(owner, LOW)):
             unpin(ram, place)

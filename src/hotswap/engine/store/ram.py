@@ -305,6 +305,10 @@ def drop_slot(ram, slot):
         ram.hints[slot // STRETCH].live -= 1
         object = pool_address(cython.address(ram.pool), place)
         meta = arch.first_word(object) - META_LEFT
+        if not meta >> 24 & 255 and meta >> META_READERS & 255:
+            # A reader keeps it for a moment: it is nobody's now, as its owner may end before that.
+            uncharge_packed(meta & 255, grains_for((meta >> 32 & 0xFFFF) + META))
+            meta |= NOBODY
         arch.fill(object, META, meta)
         free_unused(ram, place, meta)
 
