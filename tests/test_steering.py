@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from support import MIB, PAGE, ROOT, SOURCES, TESTS, eventually
 
 import hotswap
-from hotswap import areafile, cli, counts, steering
+from hotswap import areafile, cli, steering
 from hotswap.cli.show import proc_swaps
 from hotswap.cli.shown import human
 from hotswap.cli.top import picture
@@ -310,7 +310,7 @@ def test_messages_are_the_same_at_both_ends():
         assert all(getattr(messages, name) == getattr(engine, f"{prefix}_{name}") for name in names)
     assert (messages.VERSION, messages.VALUES) == (engine.STEER_VERSION, engine.VALUES)
     assert messages._MESSAGE.size == 8 * (engine.VALUES + 3) + engine.TEXT_BYTES
-    assert 4 + api.COUNTED + len(counts.LEVELS) <= messages.VALUES
+    assert 4 + api.COUNTED + len(api.LEVELS) <= messages.VALUES
 
 
 def test_several_spaces_are_told_apart(areas, space):

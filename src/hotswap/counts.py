@@ -6,15 +6,6 @@ from typing import Any
 from .engine import api
 from .sizes import PAGE
 
-LEVELS = (
-    "resident",
-    "limit",
-    "pinned",
-    "budget",
-    "active",
-    "inactive",
-    "packed",
-)  # what mm_figure() tells behind the counters; pages
 FAULTS = ("faults_minor", "faults_major", "faults_zero", "faults_write")
 _IN_PAGES = ("pages_in", "pages_out", "pages_clean", "pages_filled")
 
@@ -22,7 +13,7 @@ _IN_PAGES = ("pages_in", "pages_out", "pages_clean", "pages_filled")
 def named(values: list[int]) -> dict[str, int]:
     """What api.space_figures() gives, from the numbers of mm_figure() in a row."""
     counters, levels = values[: api.COUNTED], values[api.COUNTED :]
-    return dict(zip(api.FIGURES, counters)) | dict(zip(LEVELS, levels))
+    return dict(zip(api.FIGURES, counters)) | dict(zip(api.LEVELS, levels))
 
 
 def stats_of(raw: Mapping[str, int]) -> dict[str, int]:
@@ -30,7 +21,7 @@ def stats_of(raw: Mapping[str, int]) -> dict[str, int]:
     stats = {
         name: int(raw[name])
         for name in raw
-        if name.startswith(("faults", "refaults", "activations", "direct", "wait", "unmovable"))
+        if name.startswith(("faults", "refaults", "activations", "direct", "wait", "unmovable", "stage"))
     }
     for name in (*_IN_PAGES, "ahead_pages", "poisoned"):
         stats[name] = int(raw[name])

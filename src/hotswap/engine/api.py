@@ -49,6 +49,11 @@ FIGURES = (
     "ahead_pages", "ahead_hits", "refaults", "activations", "direct_reclaims", "wait_ns", "unmovable", "poisoned",
     "wrote_clean", "kept_clean", "folio_splits", "folio_merges",
 )  # fmt: skip
+LEVELS = (  # what mm_figure() tells behind the counters: pages; and the nanoseconds of each stage of faults (profile.pxd)
+    "resident", "limit", "pinned", "budget", "active", "inactive", "packed",
+    "stage_find_ns", "stage_charge_ns", "stage_cache_ns", "stage_frame_ns", "stage_read_ns", "stage_map_ns", "stage_ahead_ns",
+    "stage_other_ns",
+)  # fmt: skip
 
 
 def swap_on(
@@ -284,7 +289,7 @@ def space_features(index: cython.int) -> int:
 
 def space_figures(index: cython.int) -> dict:
     figures = {name: mmap.mm_figure(index, which) for which, name in enumerate(FIGURES)}
-    for which, name in enumerate(("resident", "limit", "pinned", "budget", "active", "inactive", "packed")):
+    for which, name in enumerate(LEVELS):
         figures[name] = mmap.mm_figure(index, COUNTERS + which)
     return figures
 

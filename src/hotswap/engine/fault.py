@@ -65,6 +65,19 @@ from cython.cimports.hotswap.engine.mm import (
     pte_make,
     pte_order,
 )
+from cython.cimports.hotswap.engine.profile import (
+    STAGE_AHEAD,
+    STAGE_CACHE,
+    STAGE_CHARGE,
+    STAGE_FIND,
+    STAGE_FRAME,
+    STAGE_MAP,
+    STAGE_OTHER,
+    STAGE_READ,
+    profile_begin,
+    profile_end,
+    profile_stage,
+)
 from cython.cimports.hotswap.engine.readahead import readahead_after
 from cython.cimports.hotswap.engine.reclaim import charge, charge_now, uncharge
 from cython.cimports.hotswap.engine.shm import shm_fill, shm_view, shm_zero
@@ -118,6 +131,7 @@ def serve_or_wait(mm, address, flags):
 def serve_once(mm, address, flags):
     """Finds the folio and what it needs. FAULT_LOST: there is nothing to be had at that address, now or later."""
     page: uint64_t = (address - mm.arena) >> 12
+    profile_begin()
     arch.read_lock(cython.address(mm.mmap_lock))
     number = find_vma(mm, page)
     result: cython.int = FAULT_LOST
@@ -128,6 +142,7 @@ def serve_once(mm, address, flags):
     else:
         folio = folio_fit(mm, cython.address(mm.vmas[number]), page, (flags & arch.FAULT_WRITE) != 0, False)
         pte = cython.address(mm.ptes[folio])
+        profile_stage(mm, STAGE_FIND)
         lost: cython.bint = arch.load(cython.address(pte.state)) & PTE_KIND == PTE_POISON
         state = fault_folio(mm, folio, (flags & arch.FAULT_WRITE) != 0)
         arch.bit_unlock(cython.address(pte.state), state)
@@ -135,9 +150,11 @@ def serve_once(mm, address, flags):
         if not lost:  # a page that is poisoned now is told by the next access
             in_now: cython.bint = kind == PTE_CLEAN or kind == PTE_DIRTY or kind == PTE_POISON
             result = FAULT_SERVED if in_now else FAULT_WAITS
+        profile_stage(mm, STAGE_OTHER)
         if kind == PTE_CLEAN:
             map_around(mm, number, folio + (cython.cast(uint64_t, 1) << pte_order(state)))
     arch.read_unlock(cython.address(mm.mmap_lock))
+    profile_end(mm, STAGE_AHEAD)
     return result
 
 
@@ -236,6 +253,7 @@ def swap_in(mm, page, order, state, write):
     entry = pte_entry(state)
     if not charge(mm, cython.cast(uint64_t, 1) << order):
         return state
+    profile_stage(mm, STAGE_CHARGE)
     hot: cython.bint = was_hot(mm, mm.ptes[page].prev)
     if hot:
         arch.add(cython.address(mm.counter[REFAULTS]), 1)
@@ -245,6 +263,7 @@ def swap_in(mm, page, order, state, write):
         frame = cache_take(mm, entry, 1 << order)
         if frame == CACHE_BUSY:
             arch.event_wait(cython.address(mm.relief), seen, 1000)
+    profile_stage(mm, STAGE_CACHE)
     if frame >= 0:
         arch.add(cython.address(mm.counter[FAULTS_MINOR]), 1)
         if mm.frames[frame].ahead:
@@ -259,7 +278,9 @@ def swap_in(mm, page, order, state, write):
             release_entry(entry, order)
             return pte_make(PTE_POISON, order, 0)
     state = map_folio(mm, page, order, frame, entry, write, hot)
+    profile_stage(mm, STAGE_MAP)
     readahead_after(mm, page, order)
+    profile_stage(mm, STAGE_AHEAD)
     return state
 
 
@@ -267,12 +288,14 @@ def read_entry(mm, entry, order, page):
     """May block. A frame with the entry's bytes; NO_FRAME, and a line in the log, when they cannot be read."""
     type = entry_type(entry)
     frame = frame_wait(mm, order)
+    profile_stage(mm, STAGE_FRAME)
     failed: cython.int = EIO
     address = cython.declare(uint64_t[1])
     address[0] = frame_address(mm, frame)
     for _attempt in range(2):
         # The entry is locked, so its count stays, keeps its slots, and so its area: no guard is needed, and none held (decision 8).
         failed = area_read(area_at(type), address, 1, cython.cast(uint64_t, 1) << order, entry_offset(entry))
+        profile_stage(mm, STAGE_READ)
         if not failed:
             arch.add(cython.address(mm.counter[PAGES_IN]), 1 << order)
             return frame

@@ -46,6 +46,7 @@ from cython.cimports.hotswap.engine.mm import (
     vma_insert,
     vma_remove,
 )
+from cython.cimports.hotswap.engine.profile import profile_figure, profile_reset
 from cython.cimports.hotswap.engine.readahead import readahead_main
 from cython.cimports.hotswap.engine.reclaim import reclaim_main, shrink, uncharge
 from cython.cimports.hotswap.engine.shm import shm_detach
@@ -105,6 +106,7 @@ def set_up_words(mm, limit, order):
     arch.mutex_init(cython.address(mm.lru_lock))
     arch.mutex_init(cython.address(mm.frame_lock))
     arch.mutex_init(cython.address(mm.request_lock))
+    profile_reset(mm.index)
     arch.store(cython.address(mm.stop), 0)
     arch.store(cython.address(mm.resident), 0)
     arch.store(cython.address(mm.pinned), 0)
@@ -380,7 +382,10 @@ def mm_features(index):
 
 
 def mm_figure(index, which):
-    """A counter by its name in mm.pxd; after those, in pages, what hotswap.counts names: resident and limit with staging frames."""
+    """A counter by its name in mm.pxd; after those, in pages, what api.LEVELS names, resident and limit with staging frames; and the
+    stages of faults (profile.py), in nanoseconds."""
+    if which >= COUNTERS + 7:
+        return profile_figure(index, which - COUNTERS - 7)
     mm = mm_at(index)
     staging = mm.staging_pages
     if which < COUNTERS:

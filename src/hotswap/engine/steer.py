@@ -17,6 +17,7 @@ from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.guard.contract import guard_chosen
 from cython.cimports.hotswap.engine.mm import COUNTERS, MM_NIL, mm_at, mmlist_hold_next, mmlist_release
 from cython.cimports.hotswap.engine.mmap import mm_figure, mm_least, mm_limit
+from cython.cimports.hotswap.engine.profile import STAGES
 from cython.cimports.hotswap.engine.swap_map import swap_map_mark_bad, swap_map_picture
 from cython.cimports.hotswap.engine.swapoff import (
     OFF_DONE,
@@ -210,7 +211,7 @@ def look_at_spaces(fd, message, telling):
             message.value[1] = mm.order
             message.value[2] = cython.cast(int64_t, mm_least(index))
             message.value[3] = 1 if mm.features & arch.MMU_SIGBUS else 0
-            for which in range(COUNTERS + 7):
+            for which in range(COUNTERS + 7 + STAGES):
                 message.value[4 + which] = cython.cast(int64_t, mm_figure(index, which))
             message.length = 0
             tell(fd, message, TELL_SPACE)

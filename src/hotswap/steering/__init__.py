@@ -57,7 +57,7 @@ def look(channel: Channel, cells: int = 0) -> Look:
         elif told.kind == messages.PICTURE and areas:
             pictures[areas[-1].path] = told.text
         elif told.kind == messages.SPACE:
-            number, order, least, _, *values = told.value[: 4 + api.COUNTED + len(counts.LEVELS)]
+            number, order, least, _, *values = told.value[: 4 + api.COUNTED + len(api.LEVELS)]
             spaces.append(Space(number, PAGE << order, least * PAGE, counts.stats_of(counts.named(values))))
     areas.sort(key=lambda area: -area.priority)
     guard = next((name for name, number in GUARDS.items() if number == first.value[3]), "?")
