@@ -290,7 +290,7 @@ def test_a_small_ram_area_that_is_full_makes_room_too(ram, areas):
 
 def test_a_ram_area_goes_off_and_on_while_it_writes_back(ram, areas):
     areas(2, "32M")
-    name = ram("64M", priority=5)
+    name = ram("8M", priority=5)
     with hotswap.Space("2M", "4K") as space:
         pages = [Pages(space, 8 * MIB, number) for number in range(2)]
         crew = Crew()
@@ -307,7 +307,7 @@ def test_a_ram_area_goes_off_and_on_while_it_writes_back(ram, areas):
         def flip():
             written.append(eventually(lambda: figures(name).written_back > 0, 1))
             hotswap.swapoff(name)
-            hotswap.swapon(name, size="64M", priority=5)
+            hotswap.swapon(name, size="8M", priority=5)
 
         crew.start(flip, name="flip")
         crew.work(2, each=3)
