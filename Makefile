@@ -68,7 +68,7 @@ bench: $(BUILT)
 # The same, and its table and picture into docs/bench.md and docs/bench.png; as root, or the kernel's own swap is left out.
 bench-docs: $(BUILT)
 	$(BENCH_EXTRA)
-	$(BIN)/hotswap bench --docs docs $(ARGS)
+	$(BIN)/hotswap bench --profile --docs docs $(ARGS)
 
 # pandas and dask, which two of the comparisons need; without them those rows say that they were left out.
 BENCH_EXTRA = @$(BIN)/python -c 'import pandas, distributed, matplotlib' 2>/dev/null || \

@@ -101,12 +101,13 @@ def test_the_screen_says_where_a_peer_wins_without_being_asked() -> None:
 def test_table_and_picture_replace_only_what_is_between_the_marks(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     begin, end = publish.BEGIN.format("table"), publish.END.format("table")
+    profile = f"{publish.BEGIN.format('profile')}\n{publish.END.format('profile')}"
     page = tmp_path / "bench.md"
-    page.write_text(f"# By hand\n{begin}\nold\n{end}\nAlso by hand.\n")
+    page.write_text(f"# By hand\n{begin}\nold\n{end}\nAlso by hand.\n{profile}\n")
     for _ in range(2):  # again gives the same
         publish.publish(tmp_path, ROWS, SETTINGS)
         text = page.read_text()
-        assert text.startswith(f"# By hand\n{begin}\n") and text.endswith(f"{end}\nAlso by hand.\n")
+        assert text.startswith(f"# By hand\n{begin}\n") and text.endswith(f"{end}\nAlso by hand.\n{profile}\n")
         assert "old" not in text and text.count("Where a peer wins") == 1
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
     page.write_text("no marks")

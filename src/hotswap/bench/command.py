@@ -81,7 +81,7 @@ def bench(
     """Compare hotswap with RAM, numpy.memmap, dask and (as root) the kernel's own swap, every result checked.
 
     NAME is a workload, as with --only. Exit status 1 when a result was wrong or hotswap gave none. With --profile only hotswap runs,
-    unless --systems says otherwise, on W1, W2 and W3, unless workloads are named.
+    unless --systems says otherwise, on W1, W2 and W3, unless workloads are named; with --docs it changes neither.
 
     ``hotswap bench guards`` compares the designs that keep an area from vanishing under its users instead, ``hotswap bench
     overhead`` a program that stays below its limit with and without ``hotswap run``; of the options they take --repeat,
@@ -90,7 +90,7 @@ def bench(
     console = Console(stderr=True)
     if [name.lower() for name in names] in (["guards"], ["overhead"]):
         sys.exit(_apart(names[0].lower(), seconds, repeat, scratch, out, as_json, console))
-    if profile:
+    if profile and docs is None:
         systems = systems or ("hotswap",)
         names = names if names or only else ("W1", "W2", "W3")
     try:
@@ -108,6 +108,8 @@ def bench(
             profile=profile,
         )
         kept = earlier(out, settings) if add else []
+        if docs is not None:
+            publish.check(docs)  # now rather than after an hour
         rows, finished = _measure(settings, console)
     except HotswapError as error:
         raise click.ClickException(str(error)) from error

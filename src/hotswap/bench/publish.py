@@ -15,13 +15,24 @@ from .plan import BenchError, Row, Settings
 BEGIN, END = "<!-- {}: made by `make bench-docs`, from here -->", "<!-- {}: to here -->"
 
 
-def publish(docs: Path, rows: Sequence[Row], settings: Settings) -> list[str]:
-    """Writes; the names of what was written. Refused where ``docs/bench.md`` has no place for the table."""
+_PROFILED = ("W1 seq", "W2", "W3", "W4", "W12")  # measures whose stages the page has
+
+
+def check(docs: Path) -> None:
+    """Refuses where ``docs/bench.md`` is missing or has no place for what a run makes."""
     page = docs / "bench.md"
     if not page.is_file():
         raise BenchError(f"{page} does not exist, so there is nowhere to put the table; give the project's docs directory.")
+    for name in ("table", "profile"):
+        replaced(page.read_text(), name, "", page)
+
+
+def publish(docs: Path, rows: Sequence[Row], settings: Settings) -> list[str]:
+    """Writes; the names of what was written. Refused where ``docs/bench.md`` has no place for the table."""
+    check(docs)
+    page = docs / "bench.md"
     text = replaced(page.read_text(), "table", report.markdown(rows, how(settings)), page)
-    if profile := stages.markdown(rows):
+    if profile := stages.markdown([row for row in rows if row.workload.startswith(_PROFILED)]):
         text = replaced(text, "profile", profile, page)
     missing = picture.draw(rows, settings, docs / "bench.png")
     page.write_text(text)

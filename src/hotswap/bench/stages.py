@@ -61,12 +61,12 @@ def profiled(rows: Sequence[Row]) -> list[Row]:
 
 def lines(row: Row) -> list[tuple[str, float, float]]:
     """Of a measure: stage, microseconds a fault that brings something in, share of the wall clock. The first line is what the program
-    waited or worked outside of the engine, where one thread did all the touching; a share above 1 means several handlers at once."""
+    waited or worked outside of the engine, where one thread did all the touching. What comes after the mapping is done beside it."""
     told: dict[str, Any] = row.stages
     wall = told["seconds"] * 1e9
     faults = max(1.0, sum(told.get(name, 0) for name in FAULTS))
     spent = [(what, float(told[name])) for name, what in STAGES.items() if name in told]
-    outside = wall - sum(ns for _, ns in spent)
+    outside = max(0.0, wall - sum(ns for _, ns in spent))  # handlers also work side by side, and beside the program
     named = [("program, and wake-ups there and back", outside), *spent]
     return [(what, ns / faults / 1000, ns / wall) for what, ns in named]
 

@@ -66,13 +66,11 @@ from cython.cimports.hotswap.engine.mm import (
     pte_order,
 )
 from cython.cimports.hotswap.engine.profile import (
-    STAGE_AHEAD,
     STAGE_CACHE,
     STAGE_CHARGE,
     STAGE_FIND,
     STAGE_FRAME,
     STAGE_MAP,
-    STAGE_OTHER,
     STAGE_READ,
     profile_begin,
     profile_end,
@@ -150,11 +148,10 @@ def serve_once(mm, address, flags):
         if not lost:  # a page that is poisoned now is told by the next access
             in_now: cython.bint = kind == PTE_CLEAN or kind == PTE_DIRTY or kind == PTE_POISON
             result = FAULT_SERVED if in_now else FAULT_WAITS
-        profile_stage(mm, STAGE_OTHER)
         if kind == PTE_CLEAN:
             map_around(mm, number, folio + (cython.cast(uint64_t, 1) << pte_order(state)))
     arch.read_unlock(cython.address(mm.mmap_lock))
-    profile_end(mm, STAGE_AHEAD)
+    profile_end(mm)
     return result
 
 
@@ -280,7 +277,6 @@ def swap_in(mm, page, order, state, write):
     state = map_folio(mm, page, order, frame, entry, write, hot)
     profile_stage(mm, STAGE_MAP)
     readahead_after(mm, page, order)
-    profile_stage(mm, STAGE_AHEAD)
     return state
 
 

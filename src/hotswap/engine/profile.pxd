@@ -4,6 +4,7 @@ from hotswap.engine.mm cimport Mm
 
 cdef enum:
     PROFILED = 1            # 0: the calls do nothing (in the lab, where a clock is one more thing to interleave)
+    ONE_IN = 7              # faults of a thread that are timed; no power of two, which windows of readahead are
 
 cdef enum:                  # stages of a fault, in their order
     STAGE_FIND = 0          # range found, folio locked
@@ -18,9 +19,11 @@ cdef enum:                  # stages of a fault, in their order
 
 cdef struct Clock:          # a thread's own, a cache line each
     arch.word last          # when the stage began that it is in; 0 outside of faults
-    uint64_t apart[7]
+    arch.word stage         # the one before
+    arch.word faults        # that it served
+    uint64_t apart[5]
 
-cdef struct Sums:           # an address space's
+cdef struct Sums:           # a thread's in one address space, a cache line: no two threads write to one
     arch.word ns[8]
 
 cdef Clock *clocks
@@ -29,5 +32,5 @@ cdef Sums *sums
 cdef void profile_reset(int index) noexcept nogil
 cdef void profile_begin() noexcept nogil
 cdef void profile_stage(Mm *mm, int stage) noexcept nogil
-cdef void profile_end(Mm *mm, int stage) noexcept nogil
+cdef void profile_end(Mm *mm) noexcept nogil
 cdef uint64_t profile_figure(int index, int stage) noexcept nogil
