@@ -480,11 +480,11 @@ def test_a_limit_below_what_is_pinned_is_refused(areas, space):
     areas()
     array = space.empty(MIB, "u1")
     with space.resident(array), steering.connect(os.getpid()) as channel:
-        code, sentence = refused(steering.limit, channel, "3.5M")
-        assert code == Exit.LIMIT_TOO_LOW and "need 4.0 MiB now" in sentence
+        code, sentence = refused(steering.limit, channel, "1M")
+        assert code == Exit.LIMIT_TOO_LOW and "need 1.4 MiB now" in sentence
     del array
     with steering.connect(os.getpid()) as channel:
-        assert steering.limit(channel, "3.5M")[1] == 7 * MIB // 2
+        assert steering.limit(channel, "1M")[1] == MIB
 
 
 def test_a_stopped_process_is_told_from_one_that_ended(holding, monkeypatch):
