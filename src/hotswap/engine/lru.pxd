@@ -5,6 +5,7 @@ cdef enum:
     EMPTY_LIST = 0xffffffff
     AGED = 256              # folios that one round of ageing moves at most
 
+cdef void lru_setup(Lru *lru) noexcept nogil
 cdef void age(Mm *mm, bint urgent) noexcept nogil
 cdef void lru_insert(Mm *mm, uint64_t page, int order, bint active) noexcept nogil
 cdef void lru_remove(Mm *mm, uint64_t page, int order, bint active) noexcept nogil

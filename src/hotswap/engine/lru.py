@@ -16,6 +16,13 @@ from cython.cimports.hotswap.engine.mm import PTE_ACTIVE, PTE_REFERENCED, pte_or
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 
 
+def lru_setup(lru):
+    lru.head = EMPTY_LIST
+    lru.tail = EMPTY_LIST
+    lru.pages = 0
+    lru.folios = 0
+
+
 def age(mm, urgent):
     """Under lru_lock: when more than half of what is in memory is on ``active``, its oldest go to ``inactive``.
 

@@ -15,7 +15,7 @@ from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.fault import fault_main, release_entry
 from cython.cimports.hotswap.engine.folio import entry_set
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
-from cython.cimports.hotswap.engine.lru import EMPTY_LIST, lru_remove
+from cython.cimports.hotswap.engine.lru import lru_remove, lru_setup
 from cython.cimports.hotswap.engine.mm import (
     AHEADERS,
     COUNTERS,
@@ -115,14 +115,8 @@ def set_up_words(mm, limit, order):
     arch.store(cython.address(mm.full_said), 0)
     arch.store(cython.address(mm.stray), -1)
     arch.store(cython.address(mm.budget), limit - mm.staging_pages)
-    mm.active.head = EMPTY_LIST
-    mm.active.tail = EMPTY_LIST
-    mm.active.pages = 0
-    mm.active.folios = 0
-    mm.inactive.head = EMPTY_LIST
-    mm.inactive.tail = EMPTY_LIST
-    mm.inactive.pages = 0
-    mm.inactive.folios = 0
+    lru_setup(cython.address(mm.active))
+    lru_setup(cython.address(mm.inactive))
     for which in range(COUNTERS):
         arch.store(cython.address(mm.counter[which]), 0)
     for number in range(STREAMS):
