@@ -102,12 +102,12 @@ def wanted_order(mm, vma, folio, page, write):
         return have if follows else sparse_order(mm, vma, have)
     if kind == PTE_SWAPPED or kind == PTE_FILLED:
         scan: cython.bint = stream_expected(mm, page) != STREAM_NONE
-        scan_noted(vma, scan)
-        if have > most:
-            return most
-        if scan or have == 0 or (kind == PTE_SWAPPED and cache_has(mm, pte_entry(state), 1 << have)):
-            return have
-        return sparse_order(mm, vma, have)
+        whole: cython.bint = scan or have == 0 or (kind == PTE_SWAPPED and cache_has(mm, pte_entry(state), 1 << have))
+        order = have if whole else sparse_order(mm, vma, have)
+        order = order if order < most else most
+        if order == have:  # the last look: once a fault
+            scan_noted(vma, scan)
+        return order
     return have if have < most or kind != PTE_NONE else most
 
 
