@@ -5,7 +5,7 @@ are tails. Every entry, tails too, says the folio's order, so from any page of i
 ``folio_lock`` does that, takes the lock there, and looks whether the page is still in that folio: sizes change under that lock only.
 A page that was never touched is a folio of its own.
 
-Size follows use, by three rules (levels: 4 KiB, 64 KiB, and what the limit allows up to 1 MiB; decision 13):
+Size follows use, by three rules (levels: 4 KiB, 64 KiB, and what the limit allows up to 1 MiB; decision 12):
 
 - **First touches** grow: next to a folio that was touched before, one a level larger is made, else a single page.
 - **A swapped-out folio** comes in whole for a reader that was expected there (readahead.py), or if it is in the cache. Anybody else
