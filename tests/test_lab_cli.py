@@ -481,7 +481,7 @@ def test_a_real_ctrl_c_says_what_was_covered_and_leaves_nobody() -> None:
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=45)
     assert (process.returncode, out) == (130, "[]\n"), err
-    assert re.search(r"interrupted: 0 of 1 cases are done; R01 readahead-vs-swapoff: [\d,]+ schedules, [\d,]+ pruned", err)
+    assert re.search(r"interrupted: 0 of 2 cases are done; R01 readahead-vs-swapoff: [\d,]+ schedules, [\d,]+ pruned", err)
     assert "Traceback" not in err
     assert eventually(lambda: members(process.pid) == [])
 

@@ -64,6 +64,7 @@ def test_the_data_moves_into_another_area(areas, space):
     (first,) = areas()
     pages = filled(space)
     (second,) = areas(1, "16M", -1)
+    assert eventually(lambda: settled(space))
     there = used(first)
     assert there > 4 * MIB and used(second) == 0
     done = hotswap.swapoff(first)
