@@ -221,8 +221,10 @@ def take_out(mm, victim):
         shm_take_out(mm, victim.page, victim.order, staging)
     elif mm.features & arch.MMU_MOVE:
         failed = arch.mmu_move(mm.fd, staging, address, length)
-        if failed and not arch.mmu_populate(address, length):  # shared or pinned pages become the process's own
-            failed = arch.mmu_move(mm.fd, staging, address, length)
+        if failed:  # pages shared with a child, or pinned a moment ago, become the process's own; which protection would prevent
+            arch.mmu_protect(mm.fd, address, length, False)
+            if not arch.mmu_populate(address, length):
+                failed = arch.mmu_move(mm.fd, staging, address, length)
         if failed:
             arch.add(cython.address(mm.counter[UNMOVABLE]), 1)
             frame_put(mm, victim.frame, FRAME_EMPTY)
