@@ -144,12 +144,12 @@ def passes(script, *arguments, **options):
 
 
 def engine_threads():
-    """Names of the engine's threads that live, without the one that waits for commands from outside: it stays to the end."""
+    """Names of the engine's threads that live, without those that serve commands and other processes: they stay to the end."""
     found = []
     for task in os.listdir("/proc/self/task"):
         with contextlib.suppress(OSError):
             name = Path(f"/proc/self/task/{task}/comm").read_text().strip()
-            if name.startswith("hotswap") and name != "hotswap-steer":
+            if name.startswith("hotswap") and name not in ("hotswap-steer", "hotswap-family"):
                 found.append(name)
     return sorted(found)
 

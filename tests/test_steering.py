@@ -632,13 +632,13 @@ def test_a_name_that_somebody_else_has_is_no_hindrance_and_deceives_nobody(job, 
 # --- fork, exec, many callers, nonsense ------------------------------------------------------------------------------
 
 
-def test_a_forked_child_does_not_answer_for_its_parent(job):
-    """Neither Python's child nor one of C's, and the socket goes with the parent."""
+def test_a_forked_child_answers_for_itself_and_not_for_its_parent(job):
+    """Python's child has a door of its own, one of C's has none; the parent's goes with the parent."""
     one = job("""
         space, pages = make()
         first = os.fork()
         if first == 0:
-            assert hotswap.swaps() == []
+            assert len(hotswap.swaps()) == 1
             signal.pause()
         second = libc.fork()
         if second == 0:
@@ -649,8 +649,9 @@ def test_a_forked_child_does_not_answer_for_its_parent(job):
     children = [int(word) for word in one.line().split()]
     try:
         assert looked(one).pid == one.pid
-        for child in children:
-            assert refused(steering.connect, child)[0] == Exit.NOT_HOTSWAP
+        with steering.connect(children[0]) as line:
+            assert steering.look(line).pid == children[0]
+        assert refused(steering.connect, children[1])[0] == Exit.NOT_HOTSWAP
         one.process.kill()
         one.process.wait()
         assert eventually(lambda: not names_of(one.pid))

@@ -6,6 +6,7 @@ Knows nothing of NumPy, so that a program which does not use it need not load it
 import errno
 import os
 import threading
+import weakref
 from typing import Literal, Self
 
 from . import control, machine
@@ -15,6 +16,16 @@ from .errors import OutOfSwap, SizeError, SpaceError, UnsupportedError
 from .sizes import PAGE, format_size, parse_size
 
 FOLIO_ORDERS = range(10)  # 4 KiB to 2 MiB
+_arenas: "weakref.WeakSet[Arena]" = weakref.WeakSet()
+
+
+def _in_child() -> None:
+    """After fork: a lock may be held by a thread of the parent's that is not here."""
+    for arena in list(_arenas):
+        arena._lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_in_child)
 
 
 def order_of(folio: int | str | None) -> int:
@@ -80,6 +91,7 @@ class Arena:
             )
         self._index = index
         self._signal = how == "signal"
+        _arenas.add(self)
         api.steer_open()
 
     @property

@@ -62,13 +62,15 @@ class Swap(NamedTuple):
 
 
 class SwapoffProgress(NamedTuple):
-    """How far a swapoff is: pages of 4 KiB, pages a second, seconds (None while nothing has moved)."""
+    """How far a swapoff is: pages of 4 KiB, pages a second, seconds (None while nothing has moved). ``waiting_for`` is another process
+    of the family (parent, child) that has not done its part for a second, because it is stopped most likely; None: there is none."""
 
     path: str
     left: int
     moved: int
     rate: float
     seconds_left: float | None
+    waiting_for: int | None = None
 
 
 class Swapoff(NamedTuple):
@@ -81,16 +83,19 @@ class Swapoff(NamedTuple):
     seconds: float
 
 
-forked = False
-FORKED = "hotswap was loaded before fork() and does not work in the child; start processes with the spawn method."
+forked = False  # this is a child of fork without an engine
+FORKED = (
+    "hotswap does not work in this child of fork(): it could not be set up (memory, descriptors, threads, or a SharedArray that "
+    "its parent had attached); start it with the spawn method."
+)
 
 
 def _in_child() -> None:
-    """After fork: the child has none of the engine's threads, and the descriptors it inherited act on the parent's memory and
-    hold the parent's locks. They are closed, so that the parent alone has its areas."""
+    """After fork: the engine has made the child a member of the family, with all its parent had, or could not."""
     global forked
-    forked = True
-    api.forked()
+    forked = api.forked()
+    if not forked:
+        api.steer_open()
 
 
 os.register_at_fork(after_in_child=_in_child)
@@ -231,12 +236,12 @@ def swapoff(path: str | os.PathLike[str], progress: Callable[[SwapoffProgress], 
     try:
         while (state := api.swap_off_wait(type_, _TICK_US)) == api.UNDER_WAY:
             if progress:
-                moved, loaded, _, _ = api.swap_off_progress(type_)
-                progress(how_far(name, moved + loaded, api.area_figures(type_)["used"], time.monotonic() - started))
+                moved, loaded, _, _, late = api.swap_off_progress(type_)
+                progress(how_far(name, moved + loaded, api.area_figures(type_)["used"], time.monotonic() - started, late))
     except BaseException:
         _give_up(type_)
         raise
-    moved, loaded, error, slot = api.swap_off_progress(type_)
+    moved, loaded, error, slot, _ = api.swap_off_progress(type_)
     if state != api.DONE:
         raise AreaError(why_not(name, error, slot, api.area_figures(type_)["used"]), error)
     api.swap_off_reap(type_)
@@ -308,10 +313,10 @@ def as_swap(area: Mapping[str, Any]) -> Swap:
     )
 
 
-def how_far(name: str, done: int, left: int, seconds: float) -> SwapoffProgress:
-    """``done`` and ``left`` in pages."""
+def how_far(name: str, done: int, left: int, seconds: float, late: int = 0) -> SwapoffProgress:
+    """``done`` and ``left`` in pages; ``late``: the process that is waited for."""
     rate = done / seconds if seconds > 0 else 0.0
-    return SwapoffProgress(name, left, done, rate, left / rate if rate else None)
+    return SwapoffProgress(name, left, done, rate, left / rate if rate else None, late or None)
 
 
 def why_not(name: str, error: int, slot: int, pages: int) -> str:

@@ -36,6 +36,14 @@ cdef extern from "sync.h" nogil:
     void mutex_init "arch_mutex_init"(mutex *m)
     void mutex_lock "arch_mutex_lock"(mutex *m)
     void mutex_unlock "arch_mutex_unlock"(mutex *m)
+    int mutex_try "arch_mutex_try"(mutex *m)
+    ctypedef void (*mend_call "arch_mend_call")(int argument) noexcept nogil
+    void mutex_mend "arch_mutex_mend"(mutex *m, mend_call mend, int argument)
+    void calm_enter "arch_calm_enter"()
+    void calm_leave "arch_calm_leave"()
+    void calm_stop "arch_calm_stop"()
+    void calm_go "arch_calm_go"()
+    void calm_begin "arch_calm_begin"()
     ctypedef struct rwlock "arch_rwlock":
         pass
     void rwlock_init "arch_rwlock_init"(rwlock *l)
@@ -47,17 +55,21 @@ cdef extern from "sync.h" nogil:
     uint64_t thread_start "arch_thread_start"(thread_main main, int argument, const char *name)
     void thread_join "arch_thread_join"(uint64_t handle)
     enum:
-        THREADS "ARCH_THREADS"
         LOCKED "ARCH_LOCKED"
         WAITERS "ARCH_WAITERS"
-    int thread_slot "arch_thread_slot"()
-    int thread_slot_mine "arch_thread_slot_mine"()
     bint rarely "arch_rarely"(bint condition)
     void log_area "arch_log_area"(const char *format, uint64_t name, uint64_t a, uint64_t b)
     void check "arch_check"(bint holds, const char *invariant)
     void log "arch_log"(const char *format, uint64_t a, uint64_t b, uint64_t c)
 
 cdef extern from "family.h" nogil:
+    enum:
+        THREADS "ARCH_THREADS"
+    void thread_slots "arch_thread_slots"()
+    int thread_slot "arch_thread_slot"()
+    int thread_slot_mine "arch_thread_slot_mine"()
+    uint64_t thread_slot_owner "arch_thread_slot_owner"(int slot)
+    void thread_slot_free "arch_thread_slot_free"(int slot)
     void *table "arch_table"(uint64_t count, uint64_t each)
     void table_free "arch_table_free"(void *table, bint poison)
     uint64_t table_room "arch_table_room"(uint64_t bytes)
@@ -116,6 +128,7 @@ cdef extern from "disk.h" nogil:
         DISK_PIECES "ARCH_DISK_PIECES"
     int disk_transfer "arch_disk_transfer"(int fd, bint write, const uint64_t *addresses, int count, uint64_t each, uint64_t offset)
     void disk_unlock "arch_disk_unlock"(int fd)
+    int disk_reopen "arch_disk_reopen"(int process, int fd, bint direct)
 
 cdef extern from "sigbus.h" nogil:
     ctypedef int (*fault_call "arch_fault_call")(uint64_t address, int write) noexcept nogil
@@ -147,6 +160,11 @@ cdef extern from "channel.h" nogil:
 cdef extern from "child.h" nogil:
     ctypedef void (*child_call "arch_child_call")() noexcept nogil
     ctypedef int (*touch_call "arch_touch_call")(uint64_t address) noexcept nogil
-    int child_setup "arch_child_setup"(child_call begins)
+    int child_setup "arch_child_setup"(child_call before, child_call after, child_call begins)
+    int pipe_open "arch_pipe_open"(int *ends)
+    void pipe_tell "arch_pipe_tell"(int end, int what)
+    int pipe_hear "arch_pipe_hear"(int end)
+    void inherit "arch_inherit"(uint64_t address, uint64_t bytes, bint inherited)
+    int blank "arch_blank"(uint64_t address, uint64_t bytes)
     void child_bar "arch_child_bar"(uint64_t address, uint64_t bytes)
     void child_tell "arch_child_tell"(touch_call ours)

@@ -137,4 +137,43 @@ static inline void arch_table_room_free(uint64_t address, uint64_t bytes)
 }
 /* Gives memory of a part of it back; it reads as zeros from then on. */
 static inline void arch_table_punch(uint64_t address, uint64_t bytes) { syscall(SYS_madvise, address, bytes, MADV_REMOVE); }
+/* A small number for the calling thread, its own among all threads of the family, handed back when the thread ends; -1 when all are
+ * taken. Static on purpose: each module that asks has numbers of its own. In the first block of thread-local storage (initial-exec):
+ * one load instead of a call into the dynamic linker, which might allocate, and that not in a signal handler. The C library keeps some room there for modules that come later. */
+enum { ARCH_THREADS = 1024 };
+static __thread __attribute__((tls_model("initial-exec"))) int arch_slot_mine = -1;
+static uint64_t *arch_slot_owner;  /* by number: the process whose thread has it, 0: nobody's */
+static pthread_key_t arch_slot_key;
+static void arch_slot_release(void *p) { __atomic_store_n(&arch_slot_owner[(intptr_t)p - 1], 0, __ATOMIC_RELEASE); }
+/* In a child of fork: the number is the parent's thread's. */
+static void arch_slot_forked(void)
+{
+    arch_slot_mine = -1;
+    pthread_setspecific(arch_slot_key, NULL);
+}
+/* Once, while the module is loaded. */
+static __attribute__((unused)) void arch_thread_slots(void)
+{
+    arch_slot_owner = arch_table(ARCH_THREADS, sizeof *arch_slot_owner);
+    if (!arch_slot_owner || pthread_key_create(&arch_slot_key, arch_slot_release) || pthread_atfork(NULL, NULL, arch_slot_forked))
+        arch_broken("a module has room for the numbers of threads");
+}
+static __attribute__((noinline, unused)) int arch_slot_take(void)
+{
+    uint64_t me = (uint64_t)getpid();
+    for (int i = 0; i < ARCH_THREADS; i++) {
+        uint64_t none = 0;
+        if (__atomic_compare_exchange_n(&arch_slot_owner[i], &none, me, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+            pthread_setspecific(arch_slot_key, (void *)(intptr_t)(i + 1));
+            return arch_slot_mine = i;
+        }
+    }
+    return -1;
+}
+static inline int arch_thread_slot(void) { return arch_slot_mine >= 0 ? arch_slot_mine : arch_slot_take(); }
+/* The same for who would rather go another way the first time: -1 while the thread has none. */
+static inline int arch_thread_slot_mine(void) { return arch_slot_mine; }
+/* Whose is it? 0: nobody's. Of a process that died, for who has cleaned up after it: it is free. */
+static inline uint64_t arch_thread_slot_owner(int slot) { return __atomic_load_n(&arch_slot_owner[slot], __ATOMIC_ACQUIRE); }
+static inline void arch_thread_slot_free(int slot) { __atomic_store_n(&arch_slot_owner[slot], 0, __ATOMIC_RELEASE); }
 #endif

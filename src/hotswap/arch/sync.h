@@ -88,8 +88,9 @@ static inline void arch_event_wait(arch_word *w, uint64_t seen, int64_t timeout_
 }
 
 /* A mutex and a lock for readers, which processes that share memory may share. When the holder of a mutex dies the next one has it
- * all the same, and is told so by `cut`: what the mutex guards may be half done. */
-typedef struct { pthread_mutex_t lock; uint64_t cut; } arch_mutex;
+ * all the same, after what the mutex guards was put right; `cut` counts how often that was. */
+typedef void (*arch_mend_call)(int argument);
+typedef struct { pthread_mutex_t lock; uint64_t cut; arch_mend_call mend; int64_t argument; } arch_mutex;
 static inline void arch_mutex_init(arch_mutex *m)
 {
     pthread_mutexattr_t attributes;
@@ -99,11 +100,20 @@ static inline void arch_mutex_init(arch_mutex *m)
     pthread_mutex_init(&m->lock, &attributes);
     pthread_mutexattr_destroy(&attributes);
     m->cut = 0;
+    m->mend = NULL;
+}
+/* What puts right what the mutex guards, called with it held by the first who has it after a holder died. */
+static inline void arch_mutex_mend(arch_mutex *m, arch_mend_call mend, int argument)
+{
+    m->argument = argument;
+    m->mend = mend;
 }
 static __attribute__((noinline, cold, unused)) void arch_mutex_cut(arch_mutex *m)
 {
     m->cut++;
     pthread_mutex_consistent(&m->lock);
+    if (m->mend)
+        m->mend((int)m->argument);
 }
 static inline void arch_mutex_lock(arch_mutex *m)
 {
@@ -111,14 +121,14 @@ static inline void arch_mutex_lock(arch_mutex *m)
         arch_mutex_cut(m);
 }
 static inline void arch_mutex_unlock(arch_mutex *m) { pthread_mutex_unlock(&m->lock); }
-/* Under the mutex: did a holder die in here since this was asked last? */
-static inline int arch_mutex_was_cut(arch_mutex *m)
+/* The mutex if nobody has it: 1; -1 when whoever had it died, and it is the caller's now; else 0. */
+static inline int arch_mutex_try(arch_mutex *m)
 {
-    uint64_t cut = m->cut;
-    m->cut = 0;
-    return cut != 0;
+    int result = pthread_mutex_trylock(&m->lock);
+    if (result == EOWNERDEAD)
+        arch_mutex_cut(m);
+    return result == EOWNERDEAD ? -1 : result == 0;
 }
-
 typedef pthread_rwlock_t arch_rwlock;
 static inline void arch_rwlock_init(arch_rwlock *l)
 {
@@ -134,6 +144,20 @@ static inline void arch_read_lock(arch_rwlock *l) { pthread_rwlock_rdlock(l); }
 static inline void arch_read_unlock(arch_rwlock *l) { pthread_rwlock_unlock(l); }
 static inline void arch_write_lock(arch_rwlock *l) { pthread_rwlock_wrlock(l); }
 static inline void arch_write_unlock(arch_rwlock *l) { pthread_rwlock_unlock(l); }
+
+/* Whoever works in the engine, against who needs all of this process at rest for a moment (a fork, a count of everything). It is the
+ * module's that asks. Never entered twice by one thread: who wants rest comes before those who come later. */
+static pthread_rwlock_t arch_calm = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+static inline void arch_calm_enter(void) { pthread_rwlock_rdlock(&arch_calm); }
+static inline void arch_calm_leave(void) { pthread_rwlock_unlock(&arch_calm); }
+static inline void arch_calm_stop(void) { pthread_rwlock_wrlock(&arch_calm); }
+static inline void arch_calm_go(void) { pthread_rwlock_unlock(&arch_calm); }
+/* In a child of fork, where the one who stopped it was the parent's thread. */
+static inline void arch_calm_begin(void)
+{
+    const pthread_rwlock_t fresh = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+    arch_calm = fresh;
+}
 
 /* Threads of the engine block every signal: a signal handler written in Python must not run on them. */
 typedef void (*arch_thread_main)(int argument);
@@ -169,31 +193,6 @@ static inline uint64_t arch_thread_start(arch_thread_main main, int argument, co
 }
 static inline void arch_thread_join(uint64_t handle) { pthread_join((pthread_t)handle, NULL); }
 
-/* A small number for the calling thread, handed back when the thread ends; -1 when all are taken.
- * Static on purpose: each module that asks has numbers of its own. In the first block of thread-local storage (initial-exec):
- * one load instead of a call into the dynamic linker, which might allocate, and that not in a signal handler. The C library keeps some room there for modules that come later. */
-enum { ARCH_THREADS = 1024 };
-static __thread __attribute__((tls_model("initial-exec"))) int arch_slot_mine = -1;
-static unsigned char arch_slot_used[ARCH_THREADS];
-static pthread_key_t arch_slot_key;
-static pthread_once_t arch_slot_once = PTHREAD_ONCE_INIT;
-static void arch_slot_release(void *p) { __atomic_store_n(&arch_slot_used[(intptr_t)p - 1], 0, __ATOMIC_RELEASE); }
-static void arch_slot_setup(void) { pthread_key_create(&arch_slot_key, arch_slot_release); }
-static __attribute__((noinline, unused)) int arch_slot_take(void)
-{
-    pthread_once(&arch_slot_once, arch_slot_setup);
-    for (int i = 0; i < ARCH_THREADS; i++) {
-        unsigned char none = 0;
-        if (__atomic_compare_exchange_n(&arch_slot_used[i], &none, 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-            pthread_setspecific(arch_slot_key, (void *)(intptr_t)(i + 1));
-            return arch_slot_mine = i;
-        }
-    }
-    return -1;
-}
-static inline int arch_thread_slot(void) { return arch_slot_mine >= 0 ? arch_slot_mine : arch_slot_take(); }
-/* The same for who would rather go another way the first time: -1 while the thread has none. */
-static inline int arch_thread_slot_mine(void) { return arch_slot_mine; }
 /* Whether, of what seldom is: the compiler puts the rest of that way somewhere else. */
 static inline int arch_rarely(int condition) { return __builtin_expect(condition != 0, 0); }
 

@@ -18,8 +18,14 @@ from .steered import Steered
 def off(pid: int, area: str, with_json: bool) -> None:
     """Empty an area of process PID into its other areas, or into memory within its limits, and switch it off."""
     with steering.connect(pid) as channel, bar("emptying", "emptied") as tell:
+        told: set[int] = set()
 
         def progress(far: SwapoffProgress) -> None:
+            if far.waiting_for and far.waiting_for not in told:
+                told.add(far.waiting_for)
+                click.echo(
+                    f"process {far.waiting_for} of its family does not answer (is it stopped?); it is waited for", err=True
+                )
             tell(far.moved * PAGE, (far.moved + far.left) * PAGE)
 
         done = steering.off(channel, area, progress)

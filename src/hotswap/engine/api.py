@@ -7,9 +7,13 @@ from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine import attach, commit, fork, heap, mmap, pin, sizes, steer, swap_map, swapoff
 from cython.cimports.hotswap.engine.area import SWP_EMPTYING, SWP_WRITEOK, Figures, area_row_taken
 from cython.cimports.hotswap.engine.area import area_figures as area_figures_now
+from cython.cimports.hotswap.engine.calm import calm_enter, calm_leave
+from cython.cimports.hotswap.engine.child import child_is
 from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.guard.contract import guard_chosen
+from cython.cimports.hotswap.engine.handle import handle_drop, handle_new, handle_row
 from cython.cimports.hotswap.engine.mm import COUNTERS, elements_set, mm_at
+from cython.cimports.hotswap.engine.process import process_watch
 from cython.cimports.hotswap.engine.swaps import (
     SWAP_DIRECT,
     SWAP_FRONT,
@@ -54,6 +58,9 @@ LEVELS = (  # what mm_figure() tells behind the counters: pages; and the nanosec
     "stage_find_ns", "stage_charge_ns", "stage_cache_ns", "stage_frame_ns", "stage_read_ns", "stage_map_ns", "stage_ahead_ns",
     "stage_other_ns",
 )  # fmt: skip
+
+if process_watch():
+    raise ImportError("hotswap cannot be loaded: there is no memory to note what a fork is to do.")
 
 
 def swap_on(
@@ -133,12 +140,13 @@ def swap_off_cancel(type: cython.int) -> None:
 
 
 def swap_off_progress(type: cython.int) -> tuple:
-    """Pages moved to other areas, pages put into memory, errno and slot of a failure."""
+    """Pages moved to other areas, pages put into memory, errno and slot of a failure, the process that is waited for or 0."""
     return (
         swapoff.swapoff_progress(type, swapoff.OFF_MOVED),
         swapoff.swapoff_progress(type, swapoff.OFF_LOADED),
         swapoff.swapoff_progress(type, swapoff.OFF_ERRNO),
         swapoff.swapoff_progress(type, swapoff.OFF_SLOT),
+        swapoff.swapoff_progress(type, swapoff.OFF_WAITING),
     )
 
 
@@ -173,18 +181,25 @@ def steer_open() -> int:
 
 def space_create(limit: cython.ulonglong, order: cython.int, refuse: cython.int, signal: cython.bint) -> int:
     with cython.nogil:
+        calm_enter()
         result = mmap.mm_create(limit, order, refuse, signal)
-    return result
+        calm_leave()
+    return handle_new(result) if result >= 0 else result
 
 
 def space_destroy(index: cython.int) -> int:
+    handle: cython.int = index
+    index = handle_row(index)
     with cython.nogil:
         result = mmap.mm_destroy(index)
+    if result == 0:
+        handle_drop(handle)
     return result
 
 
 def space_map(index: cython.int, pages: cython.ulonglong, order: cython.int, element: cython.int = 0) -> int:
     """The first page of a new range, or a negative errno. ``element``: bytes of an element of its array, 0: not known."""
+    index = handle_row(index)
     with cython.nogil:
         result: int64_t = mmap.mm_map(index, pages, order)
         if result >= 0:
@@ -193,41 +208,52 @@ def space_map(index: cython.int, pages: cython.ulonglong, order: cython.int, ele
 
 
 def space_unmap(index: cython.int, start: cython.ulonglong) -> int:
+    index = handle_row(index)
     with cython.nogil:
         result = mmap.mm_unmap(index, start)
     return result
 
 
 def space_dup(parent: cython.int, child: cython.int) -> int:
+    parent = handle_row(parent)
+    child = handle_row(child)
     with cython.nogil:
         result = fork.mm_dup(parent, child)
     return result
 
 
 def space_exit(index: cython.int) -> int:
+    handle: cython.int = index
+    index = handle_row(index)
     with cython.nogil:
         result = fork.mm_exit(index)
+    if result == 0:
+        handle_drop(handle)
     return result
 
 
 def space_ranges(index: cython.int) -> list:
     """Of a space that nobody else maps anything in: first page, pages and order of each range."""
+    index = handle_row(index)
     mm = mm_at(index)
     return [(mm.vmas[n].start, mm.vmas[n].pages, mm.vmas[n].order) for n in range(mm.vma_count)]
 
 
 def commit_drop(index: cython.int) -> None:
+    index = handle_row(index)
     commit.commit_drop(index)
 
 
 def commit_promise(index: cython.int, pages: cython.ulonglong) -> tuple:
     """Does it fit; pages that might have to be out then; pages that the areas hold."""
+    index = handle_row(index)
     verdict = cython.declare(commit.Verdict)
     fits: cython.bint = commit.commit_promise(index, pages, cython.address(verdict))
     return bool(fits), verdict.wanted, verdict.room
 
 
 def commit_take_back(index: cython.int, pages: cython.ulonglong) -> None:
+    index = handle_row(index)
     commit.commit_take_back(index, pages)
 
 
@@ -245,49 +271,60 @@ def heap_calls() -> dict:
 
 def heap_close(index: cython.int) -> int:
     """Gives the blocks that are kept for reuse back; how many ranges are left in the space."""
+    index = handle_row(index)
     with cython.nogil:
         left = heap.heap_close(index)
     return left
 
 
 def space_limit(index: cython.int, limit: cython.ulonglong) -> int:
+    index = handle_row(index)
     with cython.nogil:
         result = mmap.mm_limit(index, limit)
     return result
 
 
 def space_pin(index: cython.int, page: cython.ulonglong, pages: cython.ulonglong) -> int:
+    index = handle_row(index)
     with cython.nogil:
         result = pin.mm_pin(index, page, pages)
     return result
 
 
 def space_unpin(index: cython.int, page: cython.ulonglong, pages: cython.ulonglong) -> None:
+    index = handle_row(index)
     with cython.nogil:
         pin.mm_unpin(index, page, pages)
 
 
-def forked() -> None:
-    """In a child of fork: closes what would act on the parent's memory and areas. Nothing of the engine may be called after it."""
-    mmap.mm_forked()
-    swaps_forked()
+def forked() -> bool:
+    """In a child of fork: is it without an engine? Then what would act on the parent's areas is closed, and nothing of the engine may
+    be called any more."""
+    alone: cython.bint = child_is()
+    if alone:
+        swaps_forked()
+    return bool(alone)
 
 
 def space_range(index: cython.int) -> tuple:
     """Address and bytes of its arena."""
+    index = handle_row(index)
     mm = mm_at(index)
     return mm.arena, mm.arena_pages << 12
 
 
 def space_base(index: cython.int) -> int:
+    index = handle_row(index)
     return mmap.mm_base(index)
 
 
 def space_features(index: cython.int) -> int:
+    index = handle_row(index)
     return mmap.mm_features(index)
 
 
 def space_figures(index: cython.int) -> dict:
+    index = handle_row(index)
     figures = {name: mmap.mm_figure(index, which) for which, name in enumerate(FIGURES)}
     for which, name in enumerate(LEVELS):
         figures[name] = mmap.mm_figure(index, COUNTERS + which)
@@ -326,17 +363,25 @@ def mmu_found() -> tuple:
 def shared_create(pages: cython.ulonglong, limit: cython.ulonglong, order: cython.int, features: cython.int) -> int:
     """A shared object's index, among those of spaces, or a negative errno (attach.shm_create)."""
     with cython.nogil:
+        calm_enter()
         result = attach.shm_create(pages, limit, order, features)
-    return result
+        calm_leave()
+    return handle_new(result) if result >= 0 else result
 
 
 def shared_attach(space: cython.int, shared: cython.int) -> int:
+    space = handle_row(space)
+    shared = handle_row(shared)
     with cython.nogil:
         result: int64_t = attach.mm_attach(space, shared)
     return result
 
 
 def shared_destroy(shared: cython.int) -> int:
+    handle: cython.int = shared
+    shared = handle_row(shared)
     with cython.nogil:
         result = attach.shm_destroy(shared)
+    if result == 0:
+        handle_drop(handle)
     return result

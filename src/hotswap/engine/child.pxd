@@ -2,12 +2,13 @@ from libc.stdint cimport uint64_t
 from hotswap cimport arch
 
 cdef struct Forked:
-    arch.word known         # children are told from now on
-    arch.word child         # this process is one
+    arch.word child         # this process is a child that could not be made a member of the family
+    uint64_t first[64]      # by row of the parent's address spaces: where their arenas were, 0: none
+    uint64_t bytes[64]
 
 cdef Forked forked
 
-cdef int child_watch() noexcept nogil
 cdef bint child_is() noexcept nogil
-cdef void child_begins() noexcept nogil
+cdef void child_note(int row, uint64_t first, uint64_t bytes) noexcept nogil
+cdef void child_alone() noexcept nogil
 cdef int child_touches(uint64_t address) noexcept nogil

@@ -1,37 +1,36 @@
-"""In a child of fork: there is no engine, and nothing that was swappable. Arenas are not inherited, so that nobody reads zeros
-there; a touch stops the child with a sentence that says why (arch/child.h).
+"""A child of fork that could not be made a member of the family (process.py): there is no engine in it, and nothing that was
+swappable. Its parent's arenas are barred, so that nobody reads zeros there; a touch stops the child with a sentence that says why
+(arch/child.h).
 
-Threads of the engine are not copied either and may have held any of its locks, so nothing here takes one.
+Threads of the engine are not copied and may have held any of its locks, so nothing here takes one, nor looks at the family's tables.
 """
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.mm import MMS, mm_at
-
-
-def child_watch():
-    """From now on. Once is enough; 0, or a negative errno."""
-    if arch.swap(cython.address(forked.known), 1):
-        return 0
-    return arch.child_setup(child_begins)
+from cython.cimports.hotswap.engine.mm import MMS
 
 
 def child_is():
     return arch.load(cython.address(forked.child)) != 0
 
 
-def child_begins():
+def child_note(row, first, bytes):
+    """Before a fork: where an arena is; 0 for a row without one."""
+    forked.first[row] = first
+    forked.bytes[row] = bytes
+
+
+def child_alone():
     arch.store(cython.address(forked.child), 1)
-    for index in range(MMS):
-        if mm_at(index).arena:
-            arch.child_bar(mm_at(index).arena, mm_at(index).arena_pages << 12)
+    for row in range(MMS):
+        if forked.first[row]:
+            arch.child_bar(forked.first[row], forked.bytes[row])
     arch.child_tell(child_touches)
 
 
 def child_touches(address):
-    """Is that memory of the parent's? Rows that are free have no arena."""
-    for index in range(MMS):
-        mm = mm_at(index)
-        if mm.arena and address - mm.arena < mm.arena_pages << 12:
+    """Was that swappable memory?"""
+    for row in range(MMS):
+        if forked.first[row] and address - forked.first[row] < forked.bytes[row]:
             return 1
     return 0

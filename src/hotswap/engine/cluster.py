@@ -43,6 +43,41 @@ def clusters_setup(area):
         number -= 1
 
 
+def clusters_recount(area):
+    """The same from a map in use, when nobody knows what was cut short (death.py). A cluster that is used stays its order's."""
+    area.free_head = NIL
+    for order in range(ORDERS):
+        area.partial_head[order] = NIL
+        area.partial_tail[order] = NIL
+        area.current[order] = NIL
+        area.cursor[order] = 0
+        area.order_clusters[order] = 0
+        area.order_used[order] = 0
+    number = area.cluster_count - 1
+    while number >= 0:
+        cluster = cython.address(area.clusters[number])
+        cluster.used = 0
+        cluster.list = LIST_NONE
+        bad: cython.int = 0
+        for slot in range(CLUSTER_SLOTS):
+            value: cython.int = area.map[number * CLUSTER_SLOTS + slot]
+            if value != 0:
+                cluster.used += 1
+            if value == SLOT_BAD:
+                bad += 1
+        if cluster.used == 0:
+            cluster.order = NIL
+            list_add(area, number, LIST_FREE)
+        else:
+            if cluster.order < 0 or cluster.order >= ORDERS:
+                cluster.order = 0
+            area.order_clusters[cluster.order] += 1
+            area.order_used[cluster.order] += cluster.used - bad
+            if cluster.used < CLUSTER_SLOTS:
+                list_add(area, number, LIST_PARTIAL)
+        number -= 1
+
+
 def cluster_take(area, order, want, run):
     """Finds up to ``want`` free folios of 2**order slots in a row; whether there was one. Marks nothing: swap_map does."""
     while True:

@@ -45,4 +45,5 @@ cdef bint kept_put(int index, uint64_t start, uint64_t pages) noexcept nogil
 cdef void kept_remove(int place) noexcept nogil
 cdef void drop_oldest() noexcept nogil
 cdef int kept_flush(int index) noexcept nogil
+cdef void heap_forked(const int *rows) noexcept nogil
 cdef uint64_t move_block(int index, uint64_t start, uint64_t pages, uint64_t wanted) noexcept nogil

@@ -13,6 +13,7 @@ from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.child import child_is
 from cython.cimports.hotswap.engine.commit import Verdict, commit_promise, commit_take_back
 from cython.cimports.hotswap.engine.folio import folio_fit
+from cython.cimports.hotswap.engine.handle import handle_row
 from cython.cimports.hotswap.engine.lru import lru_insert
 from cython.cimports.hotswap.engine.mm import (
     MM_NIL,
@@ -25,6 +26,7 @@ from cython.cimports.hotswap.engine.mm import (
     elements_set,
     find_vma,
     mm_at,
+    mm_mine,
     pte_make,
     pte_order,
 )
@@ -45,6 +47,7 @@ def heap_map(index, bytes, zeroed):
     zeros if asked for, else whatever was there."""
     if child_is():
         return 0
+    index = handle_row(index)
     mm = mm_at(index)
     order = order_for(mm, (bytes + 4095) >> 12)
     pages = whole(mm, (bytes + 4095) >> 12, order)
@@ -237,7 +240,7 @@ def heap_close(index):
 def space_of(address):
     """The number of the space whose arena the address is in, or -1. One that has blocks stays."""
     for index in range(MMS):
-        if arch.load_acquire(cython.address(rows[index])):
+        if arch.load_acquire(cython.address(rows[index])) and mm_mine(index):
             mm = mm_at(index)
             if address - mm.arena < mm.arena_pages << 12:
                 return index
@@ -303,6 +306,19 @@ def drop_oldest():
     kept_remove(0)
     arch.mutex_unlock(cython.address(heap.lock))
     give_back(index, start, pages)
+
+
+def heap_forked(rows):
+    """In a child of fork: what was kept of a space is kept of its copy (``rows``, by row; MM_NIL: there is none)."""
+    arch.mutex_init(cython.address(heap.lock))
+    place: cython.int = 0
+    while place < heap.count:
+        index: cython.int = rows[heap.kept[place].index]
+        if index == MM_NIL:
+            kept_remove(place)
+        else:
+            heap.kept[place].index = index
+            place += 1
 
 
 def kept_flush(index):

@@ -111,6 +111,7 @@ cdef struct Request:
 cdef struct Mm:
     # Fixed while it lives
     int index
+    int member              # of the family: whose it is (family.py)
     int features
     bint shared             # no address space but a shared object: what is "mapped" is in its memory, others map that (shm.py)
     int fd                  # of the userfaultfd; of the object's memory
@@ -173,8 +174,11 @@ cdef Mm *mms
 cdef MmList *mmlist
 
 cdef Mm *mm_at(int index) noexcept nogil
+cdef bint mm_mine(int index) noexcept nogil
 cdef void mmlist_add(Mm *mm) noexcept nogil
 cdef int mmlist_hold_next(int after) noexcept nogil
+cdef int mmlist_hold_mine(int after) noexcept nogil
+cdef void mmlist_tell() noexcept nogil
 cdef void mmlist_release(int index) noexcept nogil
 cdef void mmlist_remove(Mm *mm) noexcept nogil
 cdef int find_vma(Mm *mm, uint64_t page) noexcept nogil

@@ -13,6 +13,7 @@ not gone can be held, and one that is held does not go.
 
 import cython
 from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.family import own
 from cython.cimports.libc.stdint import int64_t, uint64_t
 
 mms = cython.cast(cython.pointer(Mm), arch.table(MMS, cython.sizeof(Mm)))
@@ -26,6 +27,11 @@ mmlist.tail = MM_NIL
 def mm_at(index):
     arch.check(0 <= index and index < MMS, b"an address space is one of 64")
     return cython.address(mms[index])
+
+
+def mm_mine(index):
+    """Is an address space this process's own?"""
+    return mms[index].member == own.member
 
 
 def mmlist_add(mm):
@@ -55,6 +61,32 @@ def mmlist_hold_next(after):
         mms[after].holds -= 1
     arch.mutex_unlock(cython.address(mmlist.lock))
     return index
+
+
+def mmlist_hold_mine(after):
+    """The same of this process's own; others are passed over and not held, as who holds one may die."""
+    arch.mutex_lock(cython.address(mmlist.lock))
+    index = mmlist.head if after == MM_NIL else mms[after].next
+    while index != MM_NIL and (mms[index].gone or mms[index].member != own.member):
+        index = mms[index].next
+    if index != MM_NIL:
+        mms[index].holds += 1
+    if after != MM_NIL:
+        mms[after].holds -= 1
+    arch.mutex_unlock(cython.address(mmlist.lock))
+    return index
+
+
+def mmlist_tell():
+    """There is more swap: everybody who waits for some looks again. Nobody is held, as one who holds may die."""
+    arch.mutex_lock(cython.address(mmlist.lock))
+    index = mmlist.head
+    while index != MM_NIL:
+        arch.store(cython.address(mms[index].full_said), 0)
+        arch.event_wake(cython.address(mms[index].relief))
+        arch.event_wake(cython.address(mms[index].pressure))
+        index = mms[index].next
+    arch.mutex_unlock(cython.address(mmlist.lock))
 
 
 def mmlist_release(index):

@@ -14,7 +14,6 @@ cpdef int64_t mm_map(int index, uint64_t pages, int order) noexcept nogil
 cpdef int mm_unmap(int index, uint64_t start) noexcept nogil
 cpdef int mm_limit(int index, uint64_t limit) noexcept nogil
 cdef uint64_t mm_least(int index) noexcept nogil
-cpdef void mm_forked() noexcept nogil
 cpdef uint64_t mm_base(int index) noexcept nogil
 cpdef int mm_features(int index) noexcept nogil
 cpdef uint64_t mm_figure(int index, int which) noexcept nogil

@@ -10,8 +10,9 @@ Limits and sizes are in pages of 4096 bytes; errors are negative errnos. Nothing
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_sweep, frames_setup
-from cython.cimports.hotswap.engine.child import child_watch
+from cython.cimports.hotswap.engine.calm import calm_enter, calm_leave
 from cython.cimports.hotswap.engine.entry import AREAS
+from cython.cimports.hotswap.engine.family import own
 from cython.cimports.hotswap.engine.fault import fault_main, release_entry
 from cython.cimports.hotswap.engine.folio import entry_set
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
@@ -93,6 +94,7 @@ def mm_begin(mm, failed):
 
 def set_up_words(mm, limit, order):
     mm.shared = False
+    mm.member = own.member
     mm.fd = -1
     mm.stopper = -1
     mm.arena = 0
@@ -153,8 +155,6 @@ def set_up(mm, refuse, signal):
         failed = arch.mmu_register(mm.fd, mm.arena, mm.arena_pages << 12, True)
     if not failed:
         failed = arch.mmu_register(mm.fd, mm.staging, mm.staging_pages << 12, False)
-    if not failed:
-        failed = child_watch()
     if not failed and signal:
         failed = sigbus_add(mm)
     return failed if failed else start_threads(mm, 0 if signal else HANDLERS)
@@ -240,11 +240,13 @@ def mm_destroy(index):
     cache_sweep(mm, EVERY_AREA)
     arch.write_unlock(cython.address(mm.mmap_lock))
     mmlist_remove(mm)
+    calm_enter()  # not while it is copied for a child, or everything is counted
     if arch.load(cython.address(mm.packed)):
         for type in range(AREAS):
             ram_disown(type, index)
     tear_down(mm)
     arch.store_release(cython.address(rows[index]), 0)
+    calm_leave()
     return 0
 
 
@@ -356,14 +358,6 @@ def mm_least(index):
     """The lowest limit, in pages, that can be set now."""
     mm = mm_at(index)
     return mm.staging_pages + (cython.cast(uint64_t, FOLIOS_LEAST) << mm.pools[0].order) + arch.load(cython.address(mm.pinned))
-
-
-def mm_forked():
-    """In a child of fork, where this thread is the only one: lets go of the inherited descriptors."""
-    for index in range(MMS):
-        if arch.load(cython.address(rows[index])):
-            arch.close_fd(mm_at(index).fd)
-            arch.close_fd(mm_at(index).stopper)
 
 
 def mm_base(index):

@@ -15,8 +15,6 @@ from cython.cimports.hotswap.engine.fault import FAULT_LOST, serve_or_wait
 from cython.cimports.hotswap.engine.mm import MMS, mm_at
 from cython.cimports.libc.errno import ENOSYS
 
-spaces = cython.cast(cython.pointer(Served), arch.table(MMS, cython.sizeof(Served)))
-
 
 def sigbus_add(mm):
     """Its faults are signals from now on. -ENOSYS where the kernel or this processor's signals do not tell what a fault needs."""
@@ -30,6 +28,12 @@ def sigbus_add(mm):
 def sigbus_remove(mm):
     """Nobody touches its arena any more."""
     arch.store(cython.address(spaces[mm.index].first), 0)
+
+
+def sigbus_forked():
+    """In a child of fork: none is served yet."""
+    for index in range(MMS):
+        arch.store(cython.address(spaces[index].first), 0)
 
 
 def sigbus_fault(address, write):

@@ -14,6 +14,7 @@ cdef enum:
 cpdef uint64_t staging_pages(uint64_t limit, int order) noexcept nogil
 cpdef uint64_t least_limit(int order) noexcept nogil
 cdef void set_up_pools(Mm *mm, uint64_t limit, int order) noexcept nogil
+cdef void pools_copy(Mm *mm, Mm *source) noexcept nogil
 cdef int largest_order(Mm *mm, Vma *vma) noexcept nogil
 cdef int next_order(Mm *mm, Vma *vma, int order) noexcept nogil
 cdef int before_order(Mm *mm, int order) noexcept nogil

@@ -56,6 +56,17 @@ def set_up_pools(mm, limit, order):
     mm.staging_pages = pages
 
 
+def pools_copy(mm, source):
+    """The same sizes and as many frames as another space has."""
+    mm.levels = source.levels
+    mm.order = source.order
+    mm.frame_count = source.frame_count
+    mm.staging_pages = source.staging_pages
+    for level in range(source.levels):
+        mm.pools[level].order = source.pools[level].order
+        mm.pools[level].count = source.pools[level].count
+
+
 def largest_order(mm, vma):
     """The largest folio that the range and the limit, as it is now, allow."""
     level: cython.int = mm.levels - 1

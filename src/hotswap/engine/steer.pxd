@@ -21,7 +21,7 @@ cdef enum:                  # kinds of messages
     TELL_AREA = 17          # type, how, usable, used, priority, in, out, errors, emptying, held; pages; bytes stored, packed; pages: most, backed, declined
     TELL_PICTURE = 18       # type; text: a cell a byte
     TELL_SPACE = 19         # index, order, least limit, signal; then what mm_figure() counts
-    TELL_PROGRESS = 20      # of a swapoff: moved, loaded, left, nanoseconds
+    TELL_PROGRESS = 20      # of a swapoff: moved, loaded, left, nanoseconds, the process that is waited for
     TELL_DONE = 21          # the last answer: 0 or a negative errno, then as each call has it
 
 cdef struct Message:        # both ways, numbers as the machine has them
@@ -46,10 +46,11 @@ cdef enum:
     SEAT_TAKEN = 1
     SEAT_OVER = 2           # its thread is about to end
 
-cdef Caller *callers
+cdef Caller callers[16]     # a process's own, as the door
 cdef Door door
 
 cdef int steer_open() noexcept nogil
+cdef void steer_forked() noexcept nogil
 cdef void steer_main(int argument) noexcept nogil
 cdef int seat_take() noexcept nogil
 cdef void serve_main(int seat) noexcept nogil

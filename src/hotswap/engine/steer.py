@@ -15,7 +15,7 @@ from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import SWP_EMPTYING, Figures, area_figures
 from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.guard.contract import guard_chosen
-from cython.cimports.hotswap.engine.mm import COUNTERS, MM_NIL, mm_at, mmlist_hold_next, mmlist_release
+from cython.cimports.hotswap.engine.mm import COUNTERS, MM_NIL, mm_at, mmlist_hold_mine, mmlist_release
 from cython.cimports.hotswap.engine.mmap import mm_figure, mm_least, mm_limit
 from cython.cimports.hotswap.engine.profile import STAGES
 from cython.cimports.hotswap.engine.swap_map import swap_map_mark_bad, swap_map_picture
@@ -26,6 +26,7 @@ from cython.cimports.hotswap.engine.swapoff import (
     OFF_MOVED,
     OFF_SLOT,
     OFF_UNDER_WAY,
+    OFF_WAITING,
     swapoff_cancel,
     swapoff_progress,
     swapoff_wait,
@@ -43,7 +44,6 @@ from cython.cimports.hotswap.engine.swaps import (
 from cython.cimports.libc.errno import EAGAIN, EBADF, EINVAL, ENOENT, ENOTUNIQ, EPROTO
 from cython.cimports.libc.stdint import int64_t, uint64_t
 
-callers = cython.cast(cython.pointer(Caller), arch.table(CALLERS, cython.sizeof(Caller)))
 arch.mutex_init(cython.address(door.lock))
 door.listener = -1
 
@@ -64,6 +64,14 @@ def steer_open():
                 result = -EAGAIN
     arch.mutex_unlock(cython.address(door.lock))
     return result
+
+
+def steer_forked():
+    """In a child of fork: the socket and its callers are the parent's."""
+    arch.mutex_init(cython.address(door.lock))
+    door.listener = -1
+    for seat in range(CALLERS):
+        arch.store(cython.address(callers[seat].busy), SEAT_FREE)
 
 
 def steer_main(argument):
@@ -202,7 +210,7 @@ def picture(fd, message, type, slots, cells):
 def look_at_spaces(fd, message, telling):
     """How many there are."""
     count: cython.int = 0
-    index = mmlist_hold_next(MM_NIL)
+    index = mmlist_hold_mine(MM_NIL)
     while index != MM_NIL:
         count += 1
         if telling:
@@ -215,7 +223,7 @@ def look_at_spaces(fd, message, telling):
                 message.value[4 + which] = cython.cast(int64_t, mm_figure(index, which))
             message.length = 0
             tell(fd, message, TELL_SPACE)
-        index = mmlist_hold_next(index)
+        index = mmlist_hold_mine(index)
     return count
 
 
@@ -287,6 +295,7 @@ def call_off(fd, message):
                 message.value[1] = swapoff_progress(type, OFF_LOADED)
                 message.value[2] = left_in(type)
                 message.value[3] = cython.cast(int64_t, arch.now_ns() - began)
+                message.value[4] = swapoff_progress(type, OFF_WAITING)
                 tell(fd, message, TELL_PROGRESS)
             heard = arch.channel_receive(fd, message, cython.sizeof(Message), passed, SHORT_US)
             if heard == 1 and passed[0] >= 0:
@@ -337,11 +346,11 @@ def call_limit(fd, message):
 def hold_space(wanted):
     """Holds an address space: the one that is meant, or with -1 the only one. -ENOENT: there is none; -ENOTUNIQ: there are several."""
     found: cython.int = -ENOENT
-    index = mmlist_hold_next(MM_NIL)
+    index = mmlist_hold_mine(MM_NIL)
     while index != MM_NIL:
         if wanted == index:
             return index
         if wanted < 0:
             found = index if found == -ENOENT else -ENOTUNIQ
-        index = mmlist_hold_next(index)
+        index = mmlist_hold_mine(index)
     return hold_space(found) if found >= 0 else found

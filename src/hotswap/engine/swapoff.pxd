@@ -21,6 +21,7 @@ cdef enum:                  # what swapoff_progress() tells
     OFF_LOADED = 2          # pages put into memory, or found there
     OFF_ERRNO = 3
     OFF_SLOT = 4            # where it failed
+    OFF_WAITING = 5         # the process that is waited for
 
 cdef struct Run:            # folios in hand: entries locked, slots in a row
     uint64_t offset
@@ -48,14 +49,22 @@ cdef struct Emptying:       # one swapoff; a row for each area
     arch.word failed        # the first errno
     arch.word failed_slot
     arch.word cancel
+    arch.word waiting       # for this process to do its part, 0: none is late
 
-cdef Emptying *emptyings
+cdef Emptying *everyones     # by member of the family and area
+cdef Emptying *emptyings     # this member's
 
 cpdef int swapoff_start(int type) noexcept nogil
 cpdef int swapoff_wait(int type, long timeout_us) noexcept nogil
 cpdef void swapoff_cancel(int type) noexcept nogil
 cpdef uint64_t swapoff_progress(int type, int what) noexcept nogil
 cdef void swapoff_main(int type) noexcept nogil
+cdef void detach(int type) noexcept nogil
+cdef void swapoff_round(Emptying *job) noexcept nogil
+cdef void take_tools(Emptying *job) noexcept nogil
+cdef void give_tools(Emptying *job) noexcept nogil
+cdef void swapoff_forked() noexcept nogil
+cdef void swapoff_forget(int type) noexcept nogil
 cdef uint64_t empty_everyone(Emptying *job) noexcept nogil
 cdef void sweep(Emptying *job, int index) noexcept nogil
 cdef void empty_mm(Emptying *job, Mm *mm) noexcept nogil

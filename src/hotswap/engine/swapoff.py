@@ -3,6 +3,8 @@
 ``swapoff_start`` refuses new slots; a thread of its own (``swapoff_main``) empties the area, retires the guard, and frees
 tables and row; where it cannot go on it puts the area back as it was. Whoever asked may wait, watch and cancel.
 
+Other processes of the family do their part when they are asked (everyone.py).
+
 Emptying visits every address space and shared object on the mmlist, hand over hand. ``collect`` notes which folios have their bytes in the
 area, sorted by slot; threads take them in hand in turn: entries locked (only ever tried: a folio somebody works on is left
 for the next round), slots in a row read in one large transfer, written to other areas in a row likewise, and only when those
@@ -12,6 +14,8 @@ memory, and what the emptying threads hold is a constant (EMPTIERS x BOUNCE_PAGE
 It ends when no slot is in use, however that came about (R13): nothing but the guard keeps others from being inside then,
 and retiring it waits for them. Nothing new can refer to the area: slots are handed out under the lock under which WRITEOK
 was cleared, readahead looks at it, and a second swapoff writes only to areas that are active (R24).
+
+Longer than 400 lines: it is one way, and reads in one go.
 
 Lock order: an mm is held, then its mmap lock while looking, then entries (tried). No guard is held over a transfer: the slots
 that are read or written are in use until this thread lets go of them, and keep their area on.
@@ -28,7 +32,10 @@ from cython.cimports.hotswap.engine.area import (
     area_read,
 )
 from cython.cimports.hotswap.engine.cache import cache_sweep
+from cython.cimports.hotswap.engine.calm import calm_enter, calm_leave
 from cython.cimports.hotswap.engine.entry import AREAS, entry_offset, entry_type, make_entry
+from cython.cimports.hotswap.engine.everyone import everyone_ask, everyone_gather
+from cython.cimports.hotswap.engine.family import MEMBERS, own
 from cython.cimports.hotswap.engine.fault import release_entry
 from cython.cimports.hotswap.engine.folio import piece_set
 from cython.cimports.hotswap.engine.found import Found, sort_found
@@ -45,7 +52,7 @@ from cython.cimports.hotswap.engine.mm import (
     PTE_SWAPPED,
     address_of,
     mm_at,
-    mmlist_hold_next,
+    mmlist_hold_mine,
     pte_entry,
     pte_make,
     pte_order,
@@ -59,7 +66,8 @@ from cython.cimports.hotswap.engine.writeout import swap_writeback, swap_writeou
 from cython.cimports.libc.errno import EBUSY, EINTR, EIO, ENOMEM, ENOSPC
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 
-emptyings = cython.cast(cython.pointer(Emptying), arch.table(AREAS, cython.sizeof(Emptying)))
+everyones = cython.cast(cython.pointer(Emptying), arch.table(MEMBERS * AREAS, cython.sizeof(Emptying)))
+emptyings = everyones
 
 
 def swapoff_start(type):
@@ -85,27 +93,75 @@ def swapoff_start(type):
 def swapoff_main(type):
     """Empties, retires, frees; or puts back. Runs on a thread of its own."""
     job = cython.address(emptyings[type])
-    job.found = cython.cast(cython.pointer(Found), arch.table(FOUND, cython.sizeof(Found)))
-    job.bounce = arch.reserve(cython.cast(uint64_t, EMPTIERS * BOUNCE_PAGES) << 12)
-    if not job.found or not job.bounce:
-        fail(job, ENOMEM, 0)
+    take_tools(job)
     while swap_inuse(type) and not arch.load(cython.address(job.failed)):
         if arch.load(cython.address(job.cancel)):
             fail(job, EINTR, 0)
-        elif not empty_everyone(job):
-            arch.nap_us(500)  # what is left is in somebody's hands
-    arch.table_free(job.found, False)
-    if job.bounce:
-        arch.release(job.bounce, cython.cast(uint64_t, EMPTIERS * BOUNCE_PAGES) << 12)
+        else:
+            everyone_ask(job)
+            got = empty_everyone(job)
+            if not got + everyone_gather(job):
+                arch.nap_us(500)  # what is left is in somebody's hands
+    give_tools(job)
     if arch.load(cython.address(job.failed)):
         area_activate(type)
         arch.store_release(cython.address(job.state), OFF_FAILED)
     else:
         ram_stop(type)
-        guard_retire(type, area_detach)
+        guard_retire(type, detach)
+        calm_enter()
         area_free_tables(type)
+        calm_leave()
         arch.store_release(cython.address(job.state), OFF_DONE)
     arch.event_wake(cython.address(job.changed))
+
+
+def detach(type):
+    """May block. Not while everything is counted (death.py); the wait for the last user was before, as that may be one who died."""
+    calm_enter()
+    area_detach(type)
+    calm_leave()
+
+
+def swapoff_round(job):
+    """May block. One visit to this process's own address spaces, for another member's swapoff (everyone.py)."""
+    arch.store(cython.address(job.moved), 0)
+    arch.store(cython.address(job.loaded), 0)
+    arch.store(cython.address(job.failed), 0)
+    arch.store(cython.address(job.failed_slot), 0)
+    take_tools(job)
+    if not arch.load(cython.address(job.failed)):
+        empty_everyone(job)
+    give_tools(job)
+
+
+def take_tools(job):
+    """Memory to work with."""
+    job.found = cython.cast(cython.pointer(Found), arch.table(FOUND, cython.sizeof(Found)))
+    job.bounce = arch.reserve(cython.cast(uint64_t, EMPTIERS * BOUNCE_PAGES) << 12)
+    if not job.found or not job.bounce:
+        fail(job, ENOMEM, 0)
+
+
+def give_tools(job):
+    arch.table_free(job.found, False)
+    if job.bounce:
+        arch.release(job.bounce, cython.cast(uint64_t, EMPTIERS * BOUNCE_PAGES) << 12)
+
+
+def swapoff_forked():
+    """In a child of fork: it runs no swapoff."""
+    global emptyings
+    emptyings = cython.address(everyones[own.member * AREAS])
+    for type in range(AREAS):
+        arch.store(cython.address(emptyings[type].state), OFF_IDLE)
+        arch.store(cython.address(emptyings[type].cancel), 0)
+        emptyings[type].thread = 0
+
+
+def swapoff_forget(type):
+    """Its outcome was read, and the row may be another area's."""
+    arch.store(cython.address(emptyings[type].state), OFF_IDLE)
 
 
 def swapoff_wait(type, timeout_us):
@@ -136,19 +192,21 @@ def swapoff_progress(type, what):
         return arch.load(cython.address(job.loaded))
     if what == OFF_ERRNO:
         return arch.load(cython.address(job.failed))
+    if what == OFF_WAITING:
+        return arch.load(cython.address(job.waiting))
     return arch.load(cython.address(job.failed_slot))
 
 
 def empty_everyone(job):
     """One visit to every address space and shared object; how many pages it got out."""
     before = arch.load(cython.address(job.moved)) + arch.load(cython.address(job.loaded))
-    index = mmlist_hold_next(MM_NIL)
+    index = mmlist_hold_mine(MM_NIL)
     while index != NIL:
         mm = mm_at(index)
         sweep(job, index)
         empty_mm(job, mm)
         sweep(job, index)
-        index = mmlist_hold_next(index)
+        index = mmlist_hold_mine(index)
     return arch.load(cython.address(job.moved)) + arch.load(cython.address(job.loaded)) - before
 
 

@@ -8,7 +8,6 @@ import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import (
     BUCKETS,
-    NIL,
     area_activate,
     area_at,
     area_detach,
@@ -18,10 +17,12 @@ from cython.cimports.hotswap.engine.area import (
     area_unmake,
     parked,
 )
+from cython.cimports.hotswap.engine.calm import calm_enter, calm_leave
 from cython.cimports.hotswap.engine.cluster import clusters_setup
 from cython.cimports.hotswap.engine.guard.contract import guard_publish
-from cython.cimports.hotswap.engine.mm import MM_NIL, mm_at, mmlist_hold_next
+from cython.cimports.hotswap.engine.mm import mmlist_tell
 from cython.cimports.hotswap.engine.store.contract import STORE_FILE, STORE_FRONT, STORE_RAM, store_at
+from cython.cimports.hotswap.engine.store.file import file_on
 from cython.cimports.hotswap.engine.store.front import front_setup
 from cython.cimports.hotswap.engine.store.ram import IN_RAM, ram_setup, ram_stop, ram_teardown
 from cython.cimports.hotswap.engine.swap_map import map_free, map_setup
@@ -59,7 +60,8 @@ def area_setup(fd, slots, priority):
         area.handle = type
     else:
         area.store = store_at(STORE_FILE)
-        area.handle = fd
+        area.handle = type
+        file_on(type, fd, False)
     area.slots = slots
     area.priority = priority
     area.label = 0
@@ -87,15 +89,11 @@ def area_front(type, most):
 
 def area_publish(type):
     """From here on it is used."""
+    calm_enter()
     clusters_setup(area_at(type))
+    calm_leave()
     guard_publish(type, area_activate)
-    index = mmlist_hold_next(MM_NIL)
-    while index != NIL:
-        mm = mm_at(index)
-        arch.store(cython.address(mm.full_said), 0)
-        arch.event_wake(cython.address(mm.relief))
-        arch.event_wake(cython.address(mm.pressure))
-        index = mmlist_hold_next(index)
+    mmlist_tell()
 
 
 def area_teardown(type):

@@ -14,6 +14,7 @@ cdef enum:
 
 cdef struct Listed:         # all under swaps.lock; the name stays as it is while the area is on
     int state
+    int member              # who switches it on
     int fd
     int how
     int priority
@@ -29,10 +30,12 @@ cdef Swaps *swaps
 cdef int swaps_begin(int fd, uint64_t slots, int priority, int how, const uint8_t *name, int length, uint64_t most) noexcept nogil
 cdef int begin_packing(int type, int how, uint64_t most) noexcept nogil
 cdef void swaps_finish(int type) noexcept nogil
+cdef void swaps_list(int type) noexcept nogil
 cdef void swaps_undo(int type) noexcept nogil
 cdef int swaps_off(const uint8_t *name, int length) noexcept nogil
 cdef void swaps_reap(int type) noexcept nogil
 cdef bint swaps_look(int type, Listed *found, Figures *figures) noexcept nogil
 cdef int swaps_choose_guard(int which) noexcept nogil
 cdef void swaps_forked() noexcept nogil
+cdef void swaps_orphan(int type, int member) noexcept nogil
 cdef int find_name(const uint8_t *name, int length) noexcept nogil

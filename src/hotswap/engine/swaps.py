@@ -6,18 +6,21 @@ descriptor, and with it the lock on its file, is the engine's from swaps_finish(
 A swapon is swaps_begin(), bad slots marked, swaps_finish() or swaps_undo(). A swapoff is swaps_off() by name; the one who called it waits
 (``swapoff_wait``), and after DONE alone calls swaps_reap(): so the row is no other area's before.
 
-Lock order: ``swaps.lock`` outermost. It is held while tables are made and while a swapoff is started, never over a transfer, a
+Lock order: ``swaps.lock`` outermost, then calm (calm.py). It is held while tables are made and while a swapoff is started, never over a transfer, a
 publish or a retire.
 """
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.area import area_at, area_figures, area_release_row, area_row_taken
+from cython.cimports.hotswap.engine.area import SWP_WRITEOK, area_at, area_figures, area_release_row, area_row_taken
+from cython.cimports.hotswap.engine.calm import calm_enter, calm_leave
 from cython.cimports.hotswap.engine.commit import commit_area
 from cython.cimports.hotswap.engine.entry import AREAS
+from cython.cimports.hotswap.engine.family import family_call, family_size, own
 from cython.cimports.hotswap.engine.guard.contract import choose_guard
+from cython.cimports.hotswap.engine.store.file import fd_of, file_off, file_spread, opened, origins
 from cython.cimports.hotswap.engine.store.ram import IN_RAM, rams_wake
-from cython.cimports.hotswap.engine.swapoff import swapoff_start
+from cython.cimports.hotswap.engine.swapoff import swapoff_forget, swapoff_start
 from cython.cimports.hotswap.engine.swapon import area_front, area_label, area_publish, area_setup, area_teardown
 from cython.cimports.hotswap.engine.writeback import writeback_start
 from cython.cimports.libc.errno import EBUSY, EINVAL, ENAMETOOLONG, ENOMEM
@@ -35,15 +38,19 @@ def swaps_begin(fd, slots, priority, how, name, length, most):
     if find_name(name, length) >= 0:
         arch.mutex_unlock(cython.address(swaps.lock))
         return -EBUSY
+    calm_enter()
     type = area_setup(IN_RAM if how & SWAP_RAM else fd, slots, priority)
     if type >= 0 and begin_packing(type, how, most):
         area_teardown(type)
         type = -ENOMEM
+    calm_leave()
     if type >= 0:
         row = cython.address(listed[type])
         row.state = SWAPS_COMING
+        row.member = own.member
         row.fd = fd
         row.how = how
+        origins[type].direct = how & SWAP_DIRECT
         row.priority = priority
         row.length = length
         for place in range(length):
@@ -63,9 +70,14 @@ def begin_packing(type, how, most):
 
 def swaps_finish(type):
     """Publishes it, and lists it. The descriptor is the engine's now."""
-    usable = area_at(type).usable
+    if listed[type].fd >= 0:
+        file_spread(type)
     area_publish(type)
-    commit_area(type, usable)
+    swaps_list(type)
+
+
+def swaps_list(type):
+    commit_area(type, area_at(type).usable)
     rams_wake()  # what was full may be written back into it
     arch.mutex_lock(cython.address(swaps.lock))
     listed[type].state = SWAPS_ON
@@ -76,7 +88,10 @@ def swaps_undo(type):
     """Instead of swaps_finish()."""
     arch.mutex_lock(cython.address(swaps.lock))
     listed[type].state = SWAPS_FREE
+    file_off(type)
+    calm_enter()
     area_teardown(type)
+    calm_leave()
     arch.mutex_unlock(cython.address(swaps.lock))
 
 
@@ -95,14 +110,16 @@ def swaps_reap(type):
     """After DONE, once the outcome was read: closes the file, and the row may be taken again."""
     arch.mutex_lock(cython.address(swaps.lock))
     arch.check(listed[type].state == SWAPS_ON, b"an area that went off was listed")
-    fd = listed[type].fd
+    fd: cython.int = file_off(type) if listed[type].fd >= 0 else -1
     listed[type].state = SWAPS_FREE
+    swapoff_forget(type)
     commit_area(type, 0)
     area_release_row(type)
     arch.mutex_unlock(cython.address(swaps.lock))
     if fd >= 0:
         arch.disk_unlock(fd)
         arch.close_fd(fd)
+    family_call()  # the others close theirs
 
 
 def swaps_look(type, found, figures):
@@ -138,7 +155,7 @@ def swaps_look(type, found, figures):
 def swaps_choose_guard(which):
     """Another guard for the process. -EBUSY: an area is on, or coming."""
     arch.mutex_lock(cython.address(swaps.lock))
-    result = 0
+    result = -EBUSY if family_size() > 1 else 0  # it is each process's own to know which is in use
     for type in range(AREAS):
         if area_row_taken(type):
             result = -EBUSY
@@ -151,8 +168,26 @@ def swaps_choose_guard(which):
 def swaps_forked():
     """In a child of fork that is to be no member of the family: it does not hold its parent's locks. The tables are the family's."""
     for type in range(AREAS):
-        if listed[type].state == SWAPS_ON and listed[type].fd >= 0:
-            arch.close_fd(listed[type].fd)
+        word = arch.load(cython.address(opened[type]))
+        if word:
+            arch.close_fd(fd_of(word))
+
+
+def swaps_orphan(type, member):
+    """May block. An area that a member was switching on when it died: it is on when it was published, else it goes."""
+    arch.mutex_lock(cython.address(swaps.lock))
+    row = cython.address(listed[type])
+    orphan: cython.bint = row.state == SWAPS_COMING and row.member == member
+    arch.mutex_unlock(cython.address(swaps.lock))
+    if not orphan:
+        return
+    if arch.load(cython.address(area_at(type).flags)) & SWP_WRITEOK:
+        swaps_list(type)
+    else:
+        fd = file_off(type)
+        swaps_undo(type)
+        if fd >= 0:
+            arch.close_fd(fd)
 
 
 def find_name(name, length):

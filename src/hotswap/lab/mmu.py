@@ -179,8 +179,23 @@ class Mmu:
     def mmu_handshake(self, fd, refuse, signal):
         return self.injected("mmu_handshake") or (self.features & ~refuse) | (self.MMU_SIGBUS if signal else 0)
 
-    def child_setup(self, begins):
+    def child_setup(self, before, after, begins):
         return 0  # nobody forks the lab
+
+    def pipe_open(self, ends):
+        return -errno.EMFILE
+
+    def pipe_tell(self, end, what):
+        pass
+
+    def pipe_hear(self, end):
+        return -1
+
+    def inherit(self, address, bytes, inherited):
+        pass
+
+    def blank(self, address, bytes):
+        return 0
 
     def child_bar(self, address, bytes):
         pass

@@ -142,8 +142,8 @@ def off(channel: Channel, path: str, progress: Callable[[SwapoffProgress], None]
             if told.kind == messages.DONE:
                 break
             if progress and not cancelled:
-                moved, loaded, left, nanoseconds = told.value[:4]
-                progress(control.how_far(name, moved + loaded, left, nanoseconds / 1e9))
+                moved, loaded, left, nanoseconds, late = told.value[:5]
+                progress(control.how_far(name, moved + loaded, left, nanoseconds / 1e9, late))
         except KeyboardInterrupt:
             if not cancelled:
                 channel.send(messages.CANCEL)

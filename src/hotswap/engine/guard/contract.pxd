@@ -39,7 +39,7 @@ cdef Area *guard_enter(int type) noexcept nogil    # for who calls from outside;
 cpdef void guard_exit(int type) noexcept nogil
 cdef void guard_publish(int type, section_call insert) noexcept nogil
 cdef void guard_retire(int type, section_call detach) noexcept nogil
-cpdef bint guard_use_mm(int mm) noexcept nogil
+cpdef bint guard_use_mm(int mm) noexcept nogil   # and the process is not at rest until guard_unuse_mm() (calm.py)
 cpdef void guard_unuse_mm(int mm, bint used) noexcept nogil
 cpdef bint guard_inside() noexcept nogil
 cpdef bint guard_may_sleep() noexcept nogil

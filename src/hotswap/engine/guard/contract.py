@@ -12,7 +12,8 @@ The kernel's names for enter and exit are ``get_swap_device()`` and ``put_swap_d
   who waits to get in, may want. Either callback may be NULL.
 - ``use_mm(mm)`` and ``unuse_mm(mm)``, the kernel's ``kthread_use_mm()``: a thread that holds no mmap lock says for which
   address space it works (NO_MM: for none) before it enters. ``mmlist`` takes that mm's lock for reading there; so it is
-  called before any entry is locked, and not by who holds that lock. Nothing to the other designs.
+  called before any entry is locked, and not by who holds that lock. To the other designs nothing; but whoever uses an mm so is waited
+  for by who needs the process at rest (calm.py).
 
 Sections are short: a thread takes the area's lock inside, and never makes a transfer there, whatever ``may_sleep`` allows
 (decision 8); area_read() and area_write() assert it. What keeps an area on over a transfer is a slot in use: swapoff only
@@ -23,6 +24,7 @@ not from ``none``, which lets everybody in at any time.)
 """
 
 import cython
+from cython.cimports.hotswap.engine.calm import calm_enter, calm_leave
 from cython.cimports.hotswap.engine.guard import (
     mmlist,
     none,
@@ -67,12 +69,14 @@ def guard_retire(type, detach):
 
 def guard_use_mm(mm):
     """Whether guard_unuse_mm() has to undo it: the guard may be chosen between the two, while no area is on."""
+    calm_enter()
     return guard.use_mm(mm)
 
 
 def guard_unuse_mm(mm, used):
     if used:
         guard.unuse_mm(mm)
+    calm_leave()
 
 
 def guard_inside():

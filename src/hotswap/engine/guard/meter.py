@@ -10,6 +10,7 @@ from cython.cimports.hotswap.engine.swap_map import SWAP_MAP_BAD
 from cython.cimports.libc.stdint import uint64_t
 
 tallies = cython.cast(cython.pointer(Tally), arch.table(arch.THREADS, cython.sizeof(Tally)))
+arch.thread_slots()
 
 
 def meter_plain(rounds):

@@ -1,3 +1,4 @@
+from libc.stdint cimport uint64_t
 from hotswap cimport arch
 from hotswap.engine.area cimport Area
 from hotswap.engine.guard.contract cimport Guard, section_call
@@ -29,3 +30,4 @@ cdef void kill(int type) noexcept nogil
 cdef void wait_for_zero(int type) noexcept nogil
 cdef void resurrect(int type) noexcept nogil
 cdef long total(int type) noexcept nogil
+cdef void forget(uint64_t process) noexcept nogil

@@ -23,6 +23,7 @@ from cython.cimports.hotswap.engine.entry import AREAS
 counts = cython.cast(cython.pointer(Counts), arch.table(arch.THREADS, cython.sizeof(Counts)))
 refs = cython.cast(cython.pointer(Ref), arch.table(AREAS, cython.sizeof(Ref)))
 arch.barrier_setup()
+arch.thread_slots()
 
 
 def describe(guard):
@@ -125,3 +126,14 @@ def total(type):
     for slot in range(arch.THREADS):
         outstanding += cython.cast(cython.long, arch.load_acquire(cython.address(counts[slot].count[type])))
     return outstanding
+
+
+def forget(process):
+    """The threads of a process that has died are in no section any more."""
+    for slot in range(arch.THREADS):
+        if arch.thread_slot_owner(slot) == process:
+            for type in range(AREAS):
+                arch.store(cython.address(counts[slot].count[type]), 0)
+            arch.thread_slot_free(slot)
+    for type in range(AREAS):
+        arch.event_wake(cython.address(refs[type].left))

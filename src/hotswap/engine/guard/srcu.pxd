@@ -1,4 +1,4 @@
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from hotswap cimport arch
 from hotswap.engine.area cimport Area
 from hotswap.engine.guard.contract cimport Guard, section_call
@@ -27,3 +27,4 @@ cdef void retire(int type, section_call detach) noexcept nogil
 cdef void synchronize_srcu(int type) noexcept nogil
 cdef void wait_for_readers(int type, int index) noexcept nogil
 cdef long total(int type, int index) noexcept nogil
+cdef void forget(uint64_t process) noexcept nogil

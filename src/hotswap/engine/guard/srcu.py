@@ -25,6 +25,7 @@ domains = cython.cast(cython.pointer(Domain), arch.table(AREAS, cython.sizeof(Do
 for _type in range(AREAS):
     arch.mutex_init(cython.address(domains[_type].one))
 arch.barrier_setup()
+arch.thread_slots()
 
 
 def describe(guard):
@@ -116,3 +117,14 @@ def total(type, index):
     for slot in range(arch.THREADS):
         sections += cython.cast(cython.long, arch.load_acquire(cython.address(insides[slot].count[2 * type + index])))
     return sections
+
+
+def forget(process):
+    """The threads of a process that has died are in no section any more."""
+    for slot in range(arch.THREADS):
+        if arch.thread_slot_owner(slot) == process:
+            for place in range(2 * AREAS):
+                arch.store(cython.address(insides[slot].count[place]), 0)
+            arch.thread_slot_free(slot)
+    for type in range(AREAS):
+        arch.event_wake(cython.address(domains[type].left))

@@ -23,6 +23,7 @@ seats = cython.cast(cython.pointer(Seat), arch.table(arch.THREADS, cython.sizeof
 machine = cython.address(cython.cast(cython.pointer(Machine), arch.table(1, cython.sizeof(Machine)))[0])
 arch.mutex_init(cython.address(machine.one))
 arch.barrier_setup()
+arch.thread_slots()
 
 
 def preempt_disable():
@@ -96,3 +97,12 @@ def go():
     arch.store(cython.address(machine.stopping), 0)
     arch.event_wake(cython.address(machine.going))
     arch.mutex_unlock(cython.address(machine.one))
+
+
+def forget(process):
+    """The threads of a process that has died are in no section any more."""
+    for slot in range(arch.THREADS):
+        if arch.thread_slot_owner(slot) == process:
+            arch.store(cython.address(seats[slot].inside), 0)
+            arch.thread_slot_free(slot)
+    arch.event_wake(cython.address(machine.left))

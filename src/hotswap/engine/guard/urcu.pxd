@@ -23,3 +23,4 @@ cdef void first_lock() noexcept nogil
 cdef void rcu_read_unlock() noexcept nogil
 cdef bint rcu_read_held() noexcept nogil
 cdef void synchronize_rcu() noexcept nogil
+cdef void forget(uint64_t process) noexcept nogil

@@ -21,6 +21,7 @@ readers = cython.cast(cython.pointer(Reader), arch.table(arch.THREADS, cython.si
 gp = cython.address(cython.cast(cython.pointer(GracePeriod), arch.table(1, cython.sizeof(GracePeriod)))[0])
 arch.mutex_init(cython.address(gp.one))
 arch.barrier_setup()
+arch.thread_slots()
 
 
 def rcu_read_lock():
@@ -75,3 +76,12 @@ def synchronize_rcu():
             arch.event_wait(cython.address(gp.left), seen, -1)
     arch.store(cython.address(gp.waiting), 0)
     arch.mutex_unlock(cython.address(gp.one))
+
+
+def forget(process):
+    """The threads of a process that has died are in no section any more."""
+    for slot in range(arch.THREADS):
+        if arch.thread_slot_owner(slot) == process:
+            arch.store(cython.address(readers[slot].state), 0)
+            arch.thread_slot_free(slot)
+    arch.event_wake(cython.address(gp.left))

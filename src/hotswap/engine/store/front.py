@@ -18,6 +18,8 @@ waits for nobody but the disk, and holds scratch memory only while it unpacks.
 
 import cython
 from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.mm import MM_NIL
+from cython.cimports.hotswap.engine.store.file import file_read, file_write
 from cython.cimports.hotswap.engine.store.charge import NOBODY, mm_near
 from cython.cimports.hotswap.engine.store.packing import codec_give, codec_take
 from cython.cimports.hotswap.engine.store.pool import NOWHERE
@@ -108,7 +110,8 @@ def write_through(type, pieces, count, size, start):
     """May block. Pieces to slots in a row of the file, behind what may still be on its way there."""
     ram = cython.address(rams[type])
     front_settled(ram, start, start + count * size)
-    return arch.disk_transfer(ram.fd, True, pieces, count, size << 12, start << 12)
+    done = file_write(ram.row, MM_NIL, pieces, count, size, start, 0)
+    return done if done < 0 else 0
 
 
 def front_settled(ram, start, end):
@@ -126,7 +129,7 @@ def front_read(type, addresses, count, pages, slot):
     """Each slot from where it is. Who reads has the slots, so what is in the file stays there; what is in memory may go to the file."""
     ram = cython.address(rams[type])
     if bare_run(ram, slot, count * pages) == count * pages:
-        return arch.disk_transfer(ram.fd, False, addresses, count, pages << 12, slot << 12)
+        return file_read(ram.row, addresses, count, pages, slot)
     piece = cython.declare(uint64_t[1])
     failed: cython.int = 0
     for k in range(count):
@@ -136,7 +139,7 @@ def front_read(type, addresses, count, pages, slot):
             run = bare_run(ram, at, pages - done)
             if run:
                 piece[0] = addresses[k] + (done << 12)
-                failed = arch.disk_transfer(ram.fd, False, piece, 1, run << 12, at << 12)
+                failed = file_read(ram.row, piece, 1, run, at)
                 done += run
                 continue
             codec = codec_take()
@@ -247,7 +250,8 @@ def take_cold(ram, codec, start, at, slots, everyone):
 def write_run(ram, start, at, run):
     piece = cython.declare(uint64_t[1])
     piece[0] = ram.buffer + (at << 12)
-    return arch.disk_transfer(ram.fd, True, piece, 1, run << 12, (start + at) << 12)
+    done = file_write(ram.row, MM_NIL, piece, 1, run, start + at, 0)
+    return done if done < 0 else 0
 
 
 def settle_run(ram, start, at, run, written):

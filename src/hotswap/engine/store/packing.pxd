@@ -12,6 +12,7 @@ cdef arch.word codecs[16]   # which of them are somebody's
 
 cdef int codec_take() noexcept nogil
 cdef void codec_give(int codec) noexcept nogil
+cdef void packing_forked() noexcept nogil
 cdef uint64_t scratch_of(int codec) noexcept nogil
 cdef uint64_t packed_at(int codec) noexcept nogil
 cdef uint64_t pack_piece(int codec, arch.word *hint, uint64_t address, int bytes, int element) noexcept nogil

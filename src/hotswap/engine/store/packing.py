@@ -16,6 +16,14 @@ from cython.cimports.libc.stdint import uint64_t
 scratches = arch.reserve(cython.cast(uint64_t, CODECS) * arch.PACK_SCRATCH)
 
 
+def packing_forked():
+    """In a child of fork: memory to pack in is a process's own."""
+    global scratches
+    scratches = arch.reserve(cython.cast(uint64_t, CODECS) * arch.PACK_SCRATCH)
+    for codec in range(CODECS):
+        arch.store(cython.address(codecs[codec]), 0)
+
+
 def codec_take():
     """Scratch memory of one's own; whoever has it lets go of it without waiting for anybody."""
     while True:

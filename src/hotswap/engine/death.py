@@ -1,0 +1,309 @@
+"""A member that ends without a word: killed, or by _exit(), or by becoming another program.
+
+Every member's service thread looks now and then whether the others' mutexes ``alive`` are held (``death_watch``); the first to get hold of a
+dead one's cleans up (``mourn``). What the dead one had in its hands nobody knows: a count that rose before an entry was written, slots that
+were taken and not yet named, a frame half in the cache. So all members are brought to rest, when the page tables of the living
+say all there is (calm.py), and the counts, the clusters and the cache's index of every area are made anew from them. That takes as long
+as reading all page tables once; who is stopped (SIGSTOP) puts it off.
+
+Locks that the dead one held are had by the next who wants them, who first puts right what they guard (``area_mend``, ``active_mend``). A swapoff that it ran is given up.
+
+Lock order: ``family.lock``, then rest in every process.
+"""
+
+import cython
+from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.area import BUCKETS, CLUSTER_SLOTS, SWP_WRITEOK, active, area_activate, area_at, areas
+from cython.cimports.hotswap.engine.cache import index_add, standby_unlink
+from cython.cimports.hotswap.engine.cluster import clusters_recount
+from cython.cimports.hotswap.engine.commit import commit_drop
+from cython.cimports.hotswap.engine.entry import AREAS, entry_offset, entry_type
+from cython.cimports.hotswap.engine.family import (
+    MEMBERS,
+    family,
+    family_give,
+    family_live,
+    members,
+    own,
+)
+from cython.cimports.hotswap.engine.family_copy import space_bury
+from cython.cimports.hotswap.engine.guard import percpu_ref, srcu, stopper, urcu
+from cython.cimports.hotswap.engine.guard.contract import guard_publish
+from cython.cimports.hotswap.engine.mm import (
+    FRAME_READING,
+    FRAME_READY,
+    FRAME_STANDBY,
+    MMS,
+    PTE_CLEAN,
+    PTE_KIND,
+    PTE_SWAPPED,
+    mm_at,
+    pte_entry,
+    pte_order,
+)
+from cython.cimports.hotswap.engine.mmap import rows
+from cython.cimports.hotswap.engine.process import rest, resume
+from cython.cimports.hotswap.engine.store.ram import ram_disown
+from cython.cimports.hotswap.engine.swap_map import (
+    CONTINUATION,
+    COUNT_CONTINUED,
+    SWAP_HAS_CACHE,
+    SWAP_MAP_BAD,
+    SWAP_MAP_MAX,
+)
+from cython.cimports.hotswap.engine.swapoff import OFF_DONE, OFF_IDLE, OFF_UNDER_WAY, everyones
+from cython.cimports.hotswap.engine.swapon import area_free_tables
+from cython.cimports.hotswap.engine.swaps import swaps_orphan, swaps_reap
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+
+
+def area_mend(type):
+    """Under an area's lock, whose holder died: clusters and figures from the map."""
+    area = area_at(type)
+    if area.map and area.clusters and area.cluster_count:
+        used: uint64_t = 0
+        for slot in range(1, area.slots):
+            value: cython.int = area.map[slot]
+            if value and value != SWAP_MAP_BAD:
+                used += 1
+        clusters_recount(area)
+        arch.store(cython.address(area.inuse), used)
+
+
+def active_mend(nothing):
+    """Under the lock of the list of active areas: those that take slots, best first."""
+    active.count = 0
+    for type in range(AREAS):
+        if arch.load(cython.address(area_at(type).flags)) & SWP_WRITEOK:
+            place: cython.int = active.count
+            while place > 0 and area_at(active.type[place - 1]).priority < area_at(type).priority:
+                active.type[place] = active.type[place - 1]
+                place -= 1
+            active.type[place] = type
+            active.count += 1
+
+
+def death_watch():
+    """May block. In a service thread: looks after those that have ended; what is left to do."""
+    left: cython.int = MOURN_DONE
+    for member in range(MEMBERS):
+        if member != own.member and family_live(member) and arch.mutex_try(cython.address(members[member].alive)):
+            result = mourn(member)
+            left = result if result > left else left
+            arch.mutex_unlock(cython.address(members[member].alive))
+    return left
+
+
+def mourn(member):
+    """May block. Cleans up after one whose mutex is the caller's now. Nobody waits for the family's lock here: who has it may be
+    cleaning up after another one, and wants this process to be at rest."""
+    if not arch.mutex_try(cython.address(family.lock)):
+        return MOURN_BUSY
+    arch.nap_us(2000)  # its threads end one after the other; those on other processors within moments
+    number = (arch.load(cython.address(family.rest)) + 1) | 1  # odd, also where one who died in here has left an odd one
+    arch.store(cython.address(family.asker), own.member)
+    arch.store_release(cython.address(family.rest), number)
+    arch.store(cython.address(members[own.member].rested), number)
+    arch.store(cython.address(members[member].rested), number)
+    for other in range(MEMBERS):
+        if family_live(other):
+            arch.event_wake(cython.address(members[other].call))
+    rest()
+    done: cython.bint = rest_of_all(number)
+    if done and family_live(member):
+        remove_member(member)
+        done = count_everything()
+    arch.store_release(cython.address(family.rest), number + 1)  # even: everybody may go on
+    resume()
+    arch.event_wake(cython.address(family.answer))
+    if done and family_live(member):
+        take_over(member)
+        family_give(member)
+    arch.mutex_unlock(cython.address(family.lock))
+    return MOURN_DONE if done else MOURN_LATE
+
+
+def rest_of_all(number):
+    """May block. Have all living members come to rest? Not for longer than REST_NS."""
+    began = arch.now_ns()
+    for member in range(MEMBERS):
+        while family_live(member) and arch.load_acquire(cython.address(members[member].rested)) != number:
+            seen = arch.event_read(cython.address(family.answer))
+            got = arch.mutex_try(cython.address(members[member].alive))
+            if got:  # dead as well: its turn comes
+                arch.mutex_unlock(cython.address(members[member].alive))
+                break
+            if arch.now_ns() - began > REST_NS:
+                return False
+            if arch.load_acquire(cython.address(members[member].rested)) != number:
+                arch.event_wait(cython.address(family.answer), seen, 10000)
+    return True
+
+
+def rest_serve():
+    """May block. In a service thread: at rest as long as somebody asks for it, and lives."""
+    number = arch.load_acquire(cython.address(family.rest))
+    if not number & 1 or arch.load(cython.address(members[own.member].rested)) == number:
+        return
+    rest()
+    arch.store_release(cython.address(members[own.member].rested), number)
+    arch.event_wake(cython.address(family.answer))
+    while True:
+        seen = arch.event_read(cython.address(family.answer))
+        if arch.load_acquire(cython.address(family.rest)) != number or not asker_lives():
+            break
+        arch.event_wait(cython.address(family.answer), seen, 50000)
+    resume()
+
+
+def asker_lives():
+    asker = cython.cast(cython.int, arch.load(cython.address(family.asker)))
+    if not family_live(asker):
+        return False
+    if arch.mutex_try(cython.address(members[asker].alive)):
+        arch.mutex_unlock(cython.address(members[asker].alive))
+        return False
+    return True
+
+
+def remove_member(member):
+    """Its address spaces and the numbers of its threads. References are counted anew afterwards."""
+    for index in range(MMS):
+        mm = mm_at(index)
+        if arch.load_acquire(cython.address(rows[index])) and mm.member == member:
+            commit_drop(index)
+            if arch.load(cython.address(mm.packed)):
+                for type in range(AREAS):
+                    ram_disown(type, index)
+            space_bury(mm)
+    process = arch.load(cython.address(members[member].process))
+    percpu_ref.forget(process)
+    srcu.forget(process)
+    stopper.forget(process)
+    urcu.forget(process)
+
+
+def count_everything():
+    """Every area's counts, from the page tables of the living. False: there is no memory to count in."""
+    there: cython.bint = True
+    for type in range(AREAS):
+        area = area_at(type)
+        recount.references[type] = cython.cast(cython.pointer(uint32_t), cython.NULL)
+        if area.map:
+            recount.references[type] = cython.cast(cython.pointer(uint32_t), arch.table(area.slots, cython.sizeof(uint32_t)))
+            if not recount.references[type]:
+                there = False
+    if there:
+        for index in range(MMS):
+            if arch.load_acquire(cython.address(rows[index])) and mm_at(index).ptes:
+                count_space(mm_at(index))
+        for type in range(AREAS):
+            if recount.references[type]:
+                set_counts(type)
+        for index in range(MMS):
+            if arch.load_acquire(cython.address(rows[index])) and mm_at(index).frames:
+                set_cached(mm_at(index))
+        for type in range(AREAS):
+            if recount.references[type]:
+                settle_area(type)
+    for type in range(AREAS):
+        arch.table_free(recount.references[type], False)
+    return there
+
+
+def count_space(mm):
+    for number in range(mm.vma_count):
+        page: uint64_t = mm.vmas[number].start
+        end: uint64_t = page + mm.vmas[number].pages
+        if mm.vmas[number].shm >= 0:
+            page = end
+        while page < end:
+            state = arch.load(cython.address(mm.ptes[page].state))
+            kind = state & PTE_KIND
+            if kind == PTE_SWAPPED or kind == PTE_CLEAN:
+                counts = recount.references[entry_type(pte_entry(state))]
+                offset = entry_offset(pte_entry(state))
+                for k in range(1 << pte_order(state)):
+                    counts[offset + k] += 1
+            page += 1
+
+
+def set_counts(type):
+    """Counts as they were found, and nothing in the cache; slots that were in use and have no reference are noted as such."""
+    area = area_at(type)
+    counts = recount.references[type]
+    for slot in range(1, area.slots):
+        old: cython.int = area.map[slot]
+        if old != SWAP_MAP_BAD:
+            set_count(area, slot, counts[slot])
+            if old and not counts[slot]:
+                counts[slot] = FREED
+    for bucket in range(BUCKETS):
+        area.buckets[bucket] = 0
+
+
+def set_count(area, slot, count):
+    """A count that a byte cannot hold has its table: it was counted up to there."""
+    extra = area.clusters[slot // CLUSTER_SLOTS].extra
+    value: uint32_t = count
+    while value > SWAP_MAP_MAX:
+        value -= CONTINUATION
+    arch.check(value == count or extra != cython.NULL, b"a count that is continued has its table")
+    if extra:
+        extra[slot % CLUSTER_SLOTS] = count - value
+    area.map[slot] = cython.cast(uint8_t, value if value == count else value | COUNT_CONTINUED)
+
+
+def set_cached(mm):
+    """What the living have in the cache is in it again, unless only the dead one referred to it. At rest nothing is being read."""
+    arch.mutex_lock(cython.address(mm.frame_lock))
+    for frame in range(mm.frame_count):
+        record = cython.address(mm.frames[frame])
+        if record.state == FRAME_STANDBY and area_at(entry_type(record.entry)).map[entry_offset(record.entry)] == 0:
+            standby_unlink(mm, frame)
+            record.state = FRAME_READY
+            record.next = mm.pools[record.level].ready_head
+            mm.pools[record.level].ready_head = frame
+        elif record.state == FRAME_STANDBY or record.state == FRAME_READING:
+            area = area_at(entry_type(record.entry))
+            for k in range(record.slots):
+                area.map[entry_offset(record.entry) + k] |= SWAP_HAS_CACHE
+            index_add(area, mm, frame)
+    arch.mutex_unlock(cython.address(mm.frame_lock))
+
+
+def settle_area(type):
+    """Clusters and figures to match; slots that are free now are told to the store."""
+    area = area_at(type)
+    counts = recount.references[type]
+    used: uint64_t = 0
+    arch.mutex_lock(cython.address(area.lock))
+    for slot in range(1, area.slots):
+        value: cython.int = area.map[slot]
+        if value and value != SWAP_MAP_BAD:
+            used += 1
+        elif not value and counts[slot] == FREED and area.store.discard:
+            area.store.discard(area.handle, slot)
+    clusters_recount(area)
+    arch.store(cython.address(area.inuse), used)
+    arch.mutex_unlock(cython.address(area.lock))
+
+
+def take_over(member):
+    """May block. The areas that the dead one was switching on or off: what it had begun is given up or ended, whichever is nearer. The
+    others are at work again."""
+    for type in range(AREAS):
+        job = cython.address(everyones[member * AREAS + type])
+        state = arch.load(cython.address(job.state))
+        arch.store(cython.address(job.state), OFF_IDLE)
+        if state == OFF_UNDER_WAY and area_at(type).map:
+            guard_publish(type, area_activate)
+        elif state == OFF_UNDER_WAY or state == OFF_DONE:
+            area_free_tables(type)
+            swaps_reap(type)
+        swaps_orphan(type, member)
+
+
+arch.mutex_mend(cython.address(active.lock), active_mend, 0)
+for _row in range(AREAS):
+    arch.mutex_mend(cython.address(areas[_row].lock), area_mend, _row)

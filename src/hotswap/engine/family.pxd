@@ -1,0 +1,37 @@
+from libc.stdint cimport uint64_t
+from hotswap cimport arch
+
+cdef enum:
+    MEMBERS = 64            # processes of a family
+    NO_MEMBER = -1
+
+cdef enum:                  # what a member is
+    MEMBER_FREE = 0         # a row that is nobody's
+    MEMBER_COMING = 1       # between its parent's decision to fork and its own first thread
+    MEMBER_LIVE = 2
+
+cdef struct Member:         # a process
+    arch.mutex alive        # its service thread's for as long as it lives
+    arch.word state
+    arch.word process       # its number for the system
+    arch.word call          # event: it is asked for something
+    arch.word rested        # the last rest that it came to
+
+cdef struct Family:
+    arch.mutex lock         # members come and go
+    arch.word answer        # event: a member has done what it was asked for
+    arch.word rest          # odd: everybody is to be at rest; counts up
+    arch.word asker         # the member that asks for it
+
+cdef struct Own:            # of this process alone
+    int member
+
+cdef Member *members
+cdef Family *family
+cdef Own own
+
+cdef int family_take() noexcept nogil
+cdef void family_give(int member) noexcept nogil
+cdef bint family_live(int member) noexcept nogil
+cdef int family_size() noexcept nogil
+cdef void family_call() noexcept nogil

@@ -1,0 +1,285 @@
+"""The way of a fork, top to bottom: a child that goes on with all its parent had, and shares its slots.
+
+``fork_before`` runs in the parent: it brings the process to rest and gives the child a row for each address space, with a copy of its
+page table (family_copy.py). What is out is shared by count. What is in memory the kernel shares, until either writes; it is charged
+to both. ``fork_child`` runs in the child before anything that could touch swappable memory: the descriptors it inherited act on the
+parent's memory and are closed; arenas are registered anew, what is clean is protected again, frames, threads and descriptors are
+its own. Then it tells the parent on a pipe, which waits for that (``fork_after``), since only the parent can clean up after a child that never
+came. A child that cannot be set up is told so when it touches swappable memory (child.py).
+
+A process has a thread of its own that serves the family (``serve_main``). It holds the member's mutex ``alive`` from its first moment on.
+
+Lock order: ``forking.lock``, calm, the mmap locks of all own spaces by row, then what copying takes. All of it is held over the fork.
+"""
+
+import cython
+from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_sweep, frames_setup
+from cython.cimports.hotswap.engine.calm import calm_begin, calm_go, calm_stop
+from cython.cimports.hotswap.engine.child import child_alone, child_note
+from cython.cimports.hotswap.engine.commit import commit_drop
+from cython.cimports.hotswap.engine.death import MOURN_BUSY, WATCH_US, death_watch, rest_serve
+from cython.cimports.hotswap.engine.everyone import everyone_forked, everyone_serve
+from cython.cimports.hotswap.engine.family import (
+    MEMBER_FREE,
+    MEMBER_LIVE,
+    NO_MEMBER,
+    family,
+    family_give,
+    family_size,
+    family_take,
+    members,
+    own,
+)
+from cython.cimports.hotswap.engine.family_copy import copy_space, drop_space
+from cython.cimports.hotswap.engine.handle import handles_forked
+from cython.cimports.hotswap.engine.heap import heap, heap_forked
+from cython.cimports.hotswap.engine.mm import (
+    HANDLERS,
+    MM_NIL,
+    MMS,
+    PTE_CLEAN,
+    PTE_KIND,
+    address_of,
+    mm_at,
+    mm_mine,
+    pte_order,
+)
+from cython.cimports.hotswap.engine.mmap import rows, start_threads, stop_threads
+from cython.cimports.hotswap.engine.sigbus import sigbus_add, sigbus_forked
+from cython.cimports.hotswap.engine.steer import steer_forked
+from cython.cimports.hotswap.engine.store.file import files_forked, files_tidy
+from cython.cimports.hotswap.engine.store.packing import packing_forked
+from cython.cimports.hotswap.engine.swapoff import swapoff_forked
+from cython.cimports.libc.errno import EAGAIN, EMFILE, ENOMEM, ENOSYS, EOPNOTSUPP
+from cython.cimports.libc.stdint import uint64_t
+
+arch.mutex_init(cython.address(forking.lock))
+
+
+def process_watch():
+    """From now on forks are looked after. Called once, when the engine is loaded; 0, or a negative errno."""
+    return arch.child_setup(fork_before, fork_after, fork_child)
+
+
+# The service thread
+
+
+def serve_start():
+    """May block. There is a service thread, and it has the member's mutex."""
+    first: cython.bint = arch.cas(cython.address(forking.serving), 0, 1)
+    if first and not arch.thread_start(serve_main, 0, b"hotswap-family"):
+        arch.store(cython.address(forking.serving), 0)
+        return False
+    while arch.load_acquire(cython.address(forking.serving)) != 2:
+        arch.nap_us(20)
+    return True
+
+
+def serve_main(argument):
+    """As long as the process lives."""
+    me = cython.address(members[own.member])
+    arch.mutex_lock(cython.address(me.alive))
+    arch.store_release(cython.address(forking.serving), 2)
+    while True:
+        seen = arch.event_read(cython.address(me.call))
+        rest_serve()
+        files_tidy()
+        everyone_serve()
+        left = death_watch()
+        pause: cython.longlong = WATCH_US if family_size() > 1 else -1
+        if left:
+            pause = WATCH_US // 10 if left == MOURN_BUSY else 10 * WATCH_US
+        arch.event_wait(cython.address(me.call), seen, pause)
+
+
+# Rest
+
+
+def rest():
+    """May block. Nothing of the engine moves in this process until resume()."""
+    calm_stop()
+    for index in range(MMS):
+        if arch.load_acquire(cython.address(rows[index])) and mm_mine(index):
+            arch.write_lock(cython.address(mm_at(index).mmap_lock))
+
+
+def resume():
+    for index in range(MMS):
+        if arch.load_acquire(cython.address(rows[index])) and mm_mine(index):
+            arch.write_unlock(cython.address(mm_at(index).mmap_lock))
+    calm_go()
+
+
+# Around a fork
+
+
+def fork_before():
+    """May block. In the parent."""
+    arch.mutex_lock(cython.address(forking.lock))
+    forking.member = NO_MEMBER
+    forking.ends[0] = NO_DESCRIPTOR
+    forking.ends[1] = NO_DESCRIPTOR
+    if serve_start() and not arch.pipe_open(forking.ends):
+        forking.member = family_take()
+    rest()
+    for index in range(MMS):
+        mm = mm_at(index)
+        here: cython.bint = arch.load_acquire(cython.address(rows[index])) != 0 and mm_mine(index)
+        forking.rows[index] = MM_NIL
+        forking.fds[index] = mm.fd if here else NO_DESCRIPTOR
+        forking.stoppers[index] = mm.stopper if here else NO_DESCRIPTOR
+        child_note(index, mm.arena if here and not mm.shared else 0, mm.arena_pages << 12)
+    if forking.member != NO_MEMBER and copy_spaces(forking.member):
+        bury(forking.member)
+        forking.member = NO_MEMBER
+    arch.mutex_lock(cython.address(heap.lock))
+
+
+def fork_after():
+    """May block: until the child is ready, or there is none. In the parent, also when the fork failed."""
+    arch.mutex_unlock(cython.address(heap.lock))
+    for index in range(MMS):
+        if forking.rows[index] != MM_NIL:
+            arch.inherit(mm_at(index).arena, mm_at(index).arena_pages << 12, False)
+    resume()
+    if forking.ends[1] != NO_DESCRIPTOR:
+        arch.close_fd(forking.ends[1])
+        told = arch.pipe_hear(forking.ends[0])
+        arch.close_fd(forking.ends[0])
+        if told != CHILD_READY and forking.member != NO_MEMBER:
+            bury(forking.member)
+    arch.event_wake(cython.address(members[own.member].call))  # there is somebody to watch over
+    arch.mutex_unlock(cython.address(forking.lock))
+
+
+def fork_child():
+    """In the child, whose only thread this is."""
+    arch.mutex_init(cython.address(forking.lock))
+    arch.store(cython.address(forking.serving), 0)
+    calm_begin()
+    heap_forked(forking.rows)
+    steer_forked()
+    sigbus_forked()
+    packing_forked()
+    for index in range(MMS):
+        if forking.fds[index] != NO_DESCRIPTOR:
+            arch.close_fd(forking.fds[index])
+        if forking.stoppers[index] != NO_DESCRIPTOR:
+            arch.close_fd(forking.stoppers[index])
+    ready: cython.bint = forking.member != NO_MEMBER
+    if ready:
+        own.member = forking.member
+        handles_forked(forking.rows)
+        ready = fork_join() == 0
+    if not ready:
+        child_alone()
+    if forking.ends[1] != NO_DESCRIPTOR:
+        arch.pipe_tell(forking.ends[1], CHILD_READY if ready else CHILD_ALONE)
+        arch.close_fd(forking.ends[0])
+        arch.close_fd(forking.ends[1])
+
+
+def copy_spaces(member):
+    """A row and a page table for each own space; the arena will be inherited. 0, or why the child can have none."""
+    for index in range(MMS):
+        mm = mm_at(index)
+        if not arch.load_acquire(cython.address(rows[index])) or not mm_mine(index) or mm.shared:
+            continue
+        for number in range(mm.vma_count):
+            if mm.vmas[number].shm != MM_NIL:
+                return -EOPNOTSUPP
+        copy = copy_space(mm, member)
+        if copy < 0:
+            return copy
+        forking.rows[index] = copy
+        arch.inherit(mm.arena, mm.arena_pages << 12, True)
+    return 0
+
+
+def fork_join():
+    """In the child. 0, or a negative errno: then it is on its own."""
+    arch.barrier_setup()
+    me = cython.address(members[own.member])
+    arch.store(cython.address(me.process), arch.process())
+    arch.store(cython.address(me.rested), arch.load(cython.address(family.rest)))
+    files_forked()
+    swapoff_forked()
+    everyone_forked()
+    failed: cython.int = 0
+    arch.mutex_lock(cython.address(family.lock))  # threads that run are counted as a member's
+    for index in range(MMS):
+        if not failed and forking.rows[index] != MM_NIL:
+            failed = join_space(mm_at(forking.rows[index]))
+    if not failed and not serve_start():
+        failed = -EAGAIN
+    if failed:
+        for index in range(MMS):
+            if forking.rows[index] != MM_NIL:
+                stop_threads(mm_at(forking.rows[index]))
+    else:
+        arch.store_release(cython.address(me.state), MEMBER_LIVE)
+    arch.mutex_unlock(cython.address(family.lock))
+    return failed
+
+
+def join_space(mm):
+    """In the child: what of an address space is a process's own. What stays half done goes with the child's arena (child.py)."""
+    mm.fd = arch.mmu_open()
+    if mm.fd < 0:
+        return -EMFILE
+    wanted = mm.features
+    refuse = ~wanted & (arch.MMU_MOVE | arch.MMU_POISON | arch.MMU_SHARED_WP)
+    if arch.mmu_handshake(mm.fd, refuse, wanted & arch.MMU_SIGBUS) != wanted:
+        return -ENOSYS
+    mm.stopper = arch.stopper()
+    mm.staging = arch.reserve(mm.staging_pages << 12)
+    if mm.stopper < 0 or not mm.staging:
+        return -ENOMEM
+    frames_setup(mm)
+    failed = arch.mmu_register(mm.fd, mm.arena, mm.arena_pages << 12, True)
+    if not failed:
+        failed = arch.mmu_register(mm.fd, mm.staging, mm.staging_pages << 12, False)
+    if failed:
+        return failed
+    arch.inherit(mm.arena, mm.arena_pages << 12, False)
+    protect_clean(mm)
+    if wanted & arch.MMU_SIGBUS:
+        failed = sigbus_add(mm)
+    return failed if failed else start_threads(mm, 0 if wanted & arch.MMU_SIGBUS else HANDLERS)
+
+
+def protect_clean(mm):
+    """Clean folios are write-protected, which the kernel does not copy; those in a row in one go."""
+    for number in range(mm.vma_count):
+        page: uint64_t = mm.vmas[number].start
+        end: uint64_t = page + mm.vmas[number].pages
+        first: uint64_t = page
+        after: uint64_t = page  # of the clean ones in a row
+        while page < end:
+            state = arch.load(cython.address(mm.ptes[page].state))
+            if state & PTE_KIND == PTE_CLEAN:
+                if after != page:
+                    if after > first:
+                        arch.mmu_protect(mm.fd, address_of(mm, first), (after - first) << 12, True)
+                    first = page
+                page += cython.cast(uint64_t, 1) << pte_order(state)
+                after = page
+            else:
+                page += 1
+        if after > first:
+            arch.mmu_protect(mm.fd, address_of(mm, first), (after - first) << 12, True)
+
+
+def bury(member):
+    """May block. Nothing is left of a member that never ran, or runs without: its spaces' references, rows and tables."""
+    arch.mutex_lock(cython.address(family.lock))  # not while somebody counts references
+    for index in range(MMS):
+        mm = mm_at(index)
+        if arch.load_acquire(cython.address(rows[index])) and mm.member == member:
+            cache_sweep(mm, EVERY_AREA)
+            commit_drop(index)
+            drop_space(mm)
+    arch.check(arch.load(cython.address(members[member].state)) != MEMBER_FREE, b"a member is buried once")
+    family_give(member)
+    arch.mutex_unlock(cython.address(family.lock))

@@ -1,0 +1,334 @@
+"""Processes that share swap areas: fork, both sides' bytes, shared slots, swapoff for everybody, and members that end without a word.
+
+Each test is a process of its own, which forks: what pytest's process has open is nobody's to inherit.
+"""
+
+import os
+import random
+
+import pytest
+from support import TESTS, passes, run_python
+
+FAULTS = pytest.mark.parametrize("faults", ["thread", "signal"])
+SETUP = """
+import os, signal, sys, time, hotswap, numpy as np
+from support import *
+area = sys.argv[1]
+hotswap.swapon(area, size="48M")
+
+def make(bytes=12 << 20, limit="4M", **options):
+    space = hotswap.Space(limit, **options)
+    array = space.empty(bytes // 8, "u8")
+    array[:] = np.arange(array.size)
+    return space, array
+
+def child(main):
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        main()
+        code = 0
+    except BaseException:
+        import traceback
+        traceback.print_exc()
+        sys.stderr.flush()
+    os._exit(code)
+
+def ends(pid, code=0):
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == code
+
+def same(array, change=()):
+    want = np.arange(array.size, dtype="u8")
+    for step, value in change:
+        want[::step] = value
+    return np.array_equal(array, want)
+"""
+
+
+def family(script, scratch, **options):
+    lines = script.splitlines()
+    indent = min(len(line) - len(line.lstrip()) for line in lines if line.strip())
+    return passes(SETUP + "\n".join(line[indent:] for line in lines), scratch / "area", **options)
+
+
+@FAULTS
+@pytest.mark.parametrize("folio", ["4K", "64K"])
+def test_parent_and_child_each_see_their_own_bytes(scratch, faults, folio):
+    family(
+        f"""
+        space, array = make(faults={faults!r}, folio={folio!r})
+        array[5 * 512 :: 7 * 512]  # some in and clean, some in and dirty, most out
+        array[: 64 * 512].sum()
+
+        def main():
+            assert same(array)
+            array[::1000] = 1
+            assert same(array, [(1000, 1)])
+            more = space.full(1 << 20, 3, "u1")
+            assert (more == 3).all() and same(array, [(1000, 1)])
+
+        pid = child(main)
+        array[::999] = 2
+        assert same(array, [(999, 2)])
+        ends(pid)
+        assert same(array, [(999, 2)])
+        """,
+        scratch,
+    )
+
+
+def test_swapped_pages_are_shared_until_either_writes(scratch):
+    family(
+        """
+        space, array = make()
+        before = used()
+
+        def main():
+            assert used() < before + (2 << 20)  # what was in memory may have gone out since
+            assert same(array)
+            assert used() < before + (6 << 20)  # reading makes none; what was in memory at the fork goes out for both
+            array[::512] = 1
+            assert used() > before + (6 << 20)
+
+        ends(child(main))
+        assert eventually(lambda: used() < before + (2 << 20))
+        del array
+        assert eventually(lambda: used() == 0)
+        hotswap.swapoff(area)
+        """,
+        scratch,
+    )
+
+
+def test_no_slot_is_left_by_a_child_that_closes_exits_or_is_killed(scratch):
+    family(
+        """
+        space, array = make()
+
+        def closes():
+            global array
+            array[::512] = 1
+            del array
+            space.close()
+
+        def exits():
+            array[::512] = 2
+
+        def killed():
+            array[::512] = 3
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        def becomes_another_program():
+            array[::512] = 4
+            os.execv("/bin/true", ["true"])
+
+        ends(child(closes))
+        ends(child(exits))
+        ends(child(killed), -signal.SIGKILL)
+        ends(child(becomes_another_program))
+        assert same(array)
+        del array
+        assert eventually(lambda: used() == 0)
+        hotswap.swapoff(area)
+        """,
+        scratch,
+    )
+
+
+def test_a_grandchild_goes_on_when_those_before_it_have_gone(scratch):
+    family(
+        """
+        space, array = make()
+        ready, tell = os.pipe()
+
+        def main():
+            def inner():
+                while os.getppid() == parent:
+                    time.sleep(0.01)
+                time.sleep(0.3)  # the dead one is cleaned up after
+                good = same(array, [(10, 5)])
+                os.write(tell, b"y" if good else b"n")
+
+            parent = os.getpid()
+            array[::10] = 5
+            child(inner)
+
+        ends(child(main))
+        assert os.read(ready, 1) == b"y"
+        assert same(array)
+        """,
+        scratch,
+    )
+
+
+@pytest.mark.parametrize("who", ["parent", "child"])
+def test_a_swapoff_from_either_side_empties_both(scratch, who):
+    family(
+        f"""
+        space, array = make()
+        other = area + "2"
+        hotswap.swapon(other, size="64M", priority=-1)
+        ready, tell = os.pipe()
+        go, told = os.pipe()
+
+        def off():
+            result = hotswap.swapoff(area)
+            assert result.moved > 0, result
+            assert [swap.path for swap in hotswap.swaps()] == [other]
+
+        def main():
+            assert same(array)
+            os.write(tell, b"r")
+            if {who!r} == "child":
+                off()
+            else:
+                os.read(go, 1)
+            assert same(array)
+            os.write(tell, b"d")
+
+        pid = child(main)
+        os.read(ready, 1)
+        if {who!r} == "parent":
+            off()
+            os.write(told, b"g")
+        os.read(ready, 1)
+        assert same(array)
+        ends(pid)
+        del array
+        assert eventually(lambda: used() == 0)
+        """,
+        scratch,
+    )
+
+
+def test_an_area_that_a_child_switched_on_serves_its_parent_also_when_the_child_has_gone(scratch):
+    family(
+        """
+        space, array = make()
+        other = area + "2"
+
+        def main():
+            hotswap.swapon(other, size="64M", priority=9)
+
+        ends(child(main))
+        hotswap.swapoff(area)
+        assert same(array)
+        array[:] = array + 1
+        assert np.array_equal(array, np.arange(1, array.size + 1, dtype="u8"))
+        assert used() > 6 << 20
+        """,
+        scratch,
+    )
+
+
+def test_a_member_that_is_stopped_is_named_and_waited_for(scratch):
+    family(
+        """
+        space, array = make()
+        other = area + "2"
+        hotswap.swapon(other, size="64M", priority=-1)
+        ready, tell = os.pipe()
+
+        def main():
+            os.write(tell, b"r")
+            signal.pause()
+
+        pid = child(main)
+        os.read(ready, 1)
+        os.kill(pid, signal.SIGSTOP)
+        seen = set()
+
+        def progress(far):
+            seen.add(far.waiting_for)
+            if far.waiting_for:
+                os.kill(pid, signal.SIGCONT)
+
+        hotswap.swapoff(area, progress=progress)
+        assert pid in seen, seen
+        assert same(array)
+        os.kill(pid, signal.SIGKILL)
+        ends(pid, -signal.SIGKILL)
+        """,
+        scratch,
+    )
+
+
+def test_a_member_that_is_killed_during_its_own_swapoff_leaves_the_area_usable(scratch):
+    family(
+        """
+        space, array = make(40 << 20)
+        other = area + "2"
+        hotswap.swapon(other, size="64M", priority=-1)
+        ready, tell = os.pipe()
+
+        def main():
+            os.write(tell, b"r")
+            hotswap.swapoff(area)
+            signal.pause()
+
+        for turn in range(4):
+            pid = child(main)
+            os.read(ready, 1)
+            time.sleep(0.004 * turn)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            if not eventually(lambda: all("emptying" not in swap.flags for swap in hotswap.swaps())):
+                raise AssertionError(hotswap.swaps())
+            if area not in [swap.path for swap in hotswap.swaps()]:
+                hotswap.swapon(area)
+        assert same(array)
+        hotswap.swapoff(area)
+        assert same(array)
+        del array
+        assert eventually(lambda: used() == 0)
+        """,
+        scratch,
+    )
+
+
+def test_a_pool_of_workers_reads_an_array_five_times_the_limit_that_they_share(scratch):
+    """A quarter of 8 MiB each, for the parent and three workers; what the kernel says is in memory of the array agrees."""
+    family(
+        """
+        import multiprocessing
+        space, array = make(40 << 20, "2M", folio="4K")
+
+        def in_memory():
+            address = array.ctypes.data
+            for line in open("/proc/self/smaps"):
+                first, dash, rest = line.partition("-")
+                if dash and " " in rest and not line.startswith("VmFlags"):
+                    try:
+                        here = int(first, 16) <= address < int(rest.split()[0], 16)
+                    except ValueError:
+                        continue
+                elif here and line.startswith("Rss:"):
+                    return int(line.split()[1]) << 10
+
+        def total(part):
+            assert space.limit == 2 << 20
+            return os.getpid(), int(array[part * array.size // 40 : (part + 1) * array.size // 40].sum()), in_memory()
+
+        with multiprocessing.get_context("fork").Pool(3) as pool:
+            found = pool.map(total, range(40), chunksize=1)
+        assert sum(part for _, part, _ in found) == array.size * (array.size - 1) // 2
+        most = {}
+        for pid, _, resident in found:
+            most[pid] = max(resident, most.get(pid, 0))
+        assert sum(most.values()) + in_memory() <= 8 << 20, most
+        del array
+        assert eventually(lambda: used() == 0)
+        """,
+        scratch,
+    )
+
+
+def test_a_family_that_does_everything_at_random_loses_no_byte_and_no_slot(scratch):
+    seconds = float(os.environ.get("HOTSWAP_FAMILY_SECONDS", "6"))
+    seed = int(os.environ.get("HOTSWAP_FAMILY_SEED", random.randrange(1 << 31)))
+    script = (TESTS / "family_program.py").read_text()
+    print(f"seed {seed}")
+    outcome = run_python(script, scratch, seed, seconds, 8, timeout=seconds + 45)
+    assert outcome.code == 0, f"seed {seed}: {outcome}"
