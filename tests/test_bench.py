@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from hotswap.bench import cgroup, data, janitor, jobs_data, overhead, picture, report, runner, systems, workloads
+from hotswap.bench import cgroup, data, forks, janitor, jobs_data, overhead, picture, report, runner, systems, workloads
 from hotswap.bench.command import bench
 from hotswap.bench.plan import (
     MIB,
@@ -361,6 +361,19 @@ def test_a_result_that_differs_under_hotswap_run_fails_the_benchmark(monkeypatch
     rows = []
     overhead.run_overhead(0, 1, tmp_path, Progress(Console(file=io.StringIO())), rows)
     assert overhead.failed(rows)
+
+
+def test_forks_are_timed_and_their_bytes_compared(monkeypatch, scratch):
+    monkeypatch.setattr(forks, "SIZES", (16 << 20,))
+    monkeypatch.setattr(forks, "LIMIT", "8M")
+    rows = []
+    forks.run_forks(0, 1, scratch, Progress(Console(file=io.StringIO())), rows)
+    assert [(row.workload, row.system, row.verified) for row in rows] == [
+        ("16M", "folios of 64K", True),
+        ("16M", "folios of 4K", True),
+    ]
+    assert all(row.value > 0 for row in rows) and not forks.failed(rows)
+    assert "at most 50 wanted" in forks.markdown(rows)
 
 
 # --- jobs, peers, and the whole of it

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ..errors import HotswapError
 from ..sizes import format_size, parse_size
-from . import guards, overhead, picture, publish, report, stages
+from . import forks, guards, overhead, picture, publish, report, stages
 from .data import KINDS
 from .plan import ALIASES, SYSTEMS, WORKLOADS, BenchError, Row, Settings, choose, steps_of, whole_mib
 from .progress import Progress
@@ -84,11 +84,11 @@ def bench(
     unless --systems says otherwise, on W1, W2 and W3, unless workloads are named; with --docs it changes neither.
 
     ``hotswap bench guards`` compares the designs that keep an area from vanishing under its users instead, ``hotswap bench
-    overhead`` a program that stays below its limit with and without ``hotswap run``; of the options they take --repeat,
-    --seconds, --scratch, --out and --json.
+    overhead`` a program that stays below its limit with and without ``hotswap run``, ``hotswap bench
+    fork`` what a fork costs; of the options they take --repeat, --seconds, --scratch, --out and --json.
     """
     console = Console(stderr=True)
-    if [name.lower() for name in names] in (["guards"], ["overhead"]):
+    if [name.lower() for name in names] in (["guards"], ["overhead"], ["fork"]):
         sys.exit(_apart(names[0].lower(), seconds, repeat, scratch, out, as_json, console))
     if profile and docs is None:
         systems = systems or ("hotswap",)
@@ -158,7 +158,11 @@ def earlier(out: Path, settings: Settings) -> list[Row]:
 
 def _apart(name: str, seconds: float, repeat: int, scratch: Path, out: Path, as_json: bool, console: Console) -> int:
     """A benchmark with systems and a table of its own. The exit status."""
-    what, measure = {"guards": (guards, guards.run_guards), "overhead": (overhead, overhead.run_overhead)}[name]
+    what, measure = {
+        "guards": (guards, guards.run_guards),
+        "overhead": (overhead, overhead.run_overhead),
+        "fork": (forks, forks.run_forks),
+    }[name]
     rows: list[Row] = []
     progress = Progress(console)
     before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
