@@ -369,8 +369,8 @@ def test_forks_are_timed_and_their_bytes_compared(monkeypatch, scratch):
     rows = []
     forks.run_forks(0, 1, scratch, Progress(Console(file=io.StringIO())), rows)
     assert [(row.workload, row.system, row.verified) for row in rows] == [
-        ("16M", "folios of 64K", True),
-        ("16M", "folios of 4K", True),
+        ("16.0 MiB", "folios of 64K", True),
+        ("16.0 MiB", "folios of 4K", True),
     ]
     assert all(row.value > 0 for row in rows) and not forks.failed(rows)
     assert "at most 50 wanted" in forks.markdown(rows)
