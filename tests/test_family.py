@@ -325,6 +325,7 @@ def test_a_pool_of_workers_reads_an_array_five_times_the_limit_that_they_share(s
     )
 
 
+@pytest.mark.timeout(240)
 def test_a_family_that_does_everything_at_random_loses_no_byte_and_no_slot(scratch):
     seconds = float(os.environ.get("HOTSWAP_FAMILY_SECONDS", "6"))
     seed = int(os.environ.get("HOTSWAP_FAMILY_SEED", random.randrange(1 << 31)))
