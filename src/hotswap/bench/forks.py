@@ -19,7 +19,7 @@ from rich.table import Table
 from ..sizes import format_size
 from .plan import BenchError, Row
 from .progress import Progress, figure
-from .runner import SOURCE
+from .source import SOURCE
 
 SIZES = (256 << 20, 512 << 20, 1 << 30, 2 << 30)
 FOLIOS = ("64K", "4K")

@@ -43,6 +43,7 @@ from cython.cimports.hotswap.engine.mm import (
 )
 from cython.cimports.hotswap.engine.mmap import rows
 from cython.cimports.hotswap.engine.process import rest, resume
+from cython.cimports.hotswap.engine.profile import profile_forget
 from cython.cimports.hotswap.engine.store.ram import ram_disown
 from cython.cimports.hotswap.engine.swap_map import (
     CONTINUATION,
@@ -181,6 +182,7 @@ def remove_member(member):
     srcu.forget(process)
     stopper.forget(process)
     urcu.forget(process)
+    profile_forget(process)
 
 
 def count_everything():

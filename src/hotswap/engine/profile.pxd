@@ -33,4 +33,5 @@ cdef void profile_reset(int index) noexcept nogil
 cdef void profile_begin() noexcept nogil
 cdef void profile_stage(Mm *mm, int stage) noexcept nogil
 cdef void profile_end(Mm *mm) noexcept nogil
+cdef void profile_forget(uint64_t process) noexcept nogil
 cdef uint64_t profile_figure(int index, int stage) noexcept nogil

@@ -17,6 +17,8 @@ from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.mm import MMS
 from cython.cimports.libc.stdint import int64_t, uint64_t
 
+arch.thread_slots()
+
 clocks = cython.cast(cython.pointer(Clock), arch.table(arch.THREADS, cython.sizeof(Clock)))
 sums = cython.cast(cython.pointer(Sums), arch.table(MMS * arch.THREADS, cython.sizeof(Sums)))
 
@@ -62,6 +64,14 @@ def profile_end(mm):
             mapped: cython.bint = arch.load(cython.address(clocks[slot].stage)) == STAGE_MAP
             profile_stage(mm, STAGE_AHEAD if mapped else STAGE_OTHER)
             arch.store(cython.address(clocks[slot].last), 0)
+
+
+def profile_forget(process):
+    """The threads of a process that has died serve no fault any more."""
+    for slot in range(arch.THREADS):
+        if arch.thread_slot_owner(slot) == process:
+            arch.store(cython.address(clocks[slot].last), 0)
+            arch.thread_slot_free(slot)
 
 
 def profile_figure(index, stage):

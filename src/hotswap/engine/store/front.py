@@ -19,8 +19,8 @@ waits for nobody but the disk, and holds scratch memory only while it unpacks.
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.mm import MM_NIL
-from cython.cimports.hotswap.engine.store.file import file_read, file_write
 from cython.cimports.hotswap.engine.store.charge import NOBODY, mm_near
+from cython.cimports.hotswap.engine.store.file import file_read, file_write
 from cython.cimports.hotswap.engine.store.packing import codec_give, codec_take
 from cython.cimports.hotswap.engine.store.pool import NOWHERE
 from cython.cimports.hotswap.engine.store.ram import (
