@@ -25,6 +25,7 @@ cdef int mourn(int member) noexcept nogil
 cdef bint rest_of_all(uint64_t number) noexcept nogil
 cdef void rest_serve() noexcept nogil
 cdef bint asker_lives() noexcept nogil
+cdef void remove_spaces(int member) noexcept nogil
 cdef void remove_member(int member) noexcept nogil
 cdef bint count_everything() noexcept nogil
 cdef void count_space(Mm *mm) noexcept nogil

@@ -19,7 +19,9 @@ from cython.cimports.hotswap.engine.cluster import clusters_recount
 from cython.cimports.hotswap.engine.commit import commit_drop
 from cython.cimports.hotswap.engine.entry import AREAS, entry_offset, entry_type
 from cython.cimports.hotswap.engine.family import (
+    MEMBER_COMING,
     MEMBERS,
+    NOT_TO_COME,
     family,
     family_give,
     family_live,
@@ -168,7 +170,25 @@ def asker_lives():
 
 
 def remove_member(member):
-    """Its address spaces and the numbers of its threads. References are counted anew afterwards."""
+    """Its address spaces and the numbers of its threads, and of the child it was about to fork, if that has not begun. References are
+    counted anew afterwards."""
+    remove_spaces(member)
+    for child in range(MEMBERS):
+        row = cython.address(members[child])
+        mine: cython.bint = arch.load_acquire(cython.address(row.state)) == MEMBER_COMING
+        mine = mine and arch.load(cython.address(row.parent)) == member + 1
+        if mine and arch.cas(cython.address(row.process), 0, NOT_TO_COME):
+            remove_spaces(child)
+            family_give(child)
+    process = arch.load(cython.address(members[member].process))
+    percpu_ref.forget(process)
+    srcu.forget(process)
+    stopper.forget(process)
+    urcu.forget(process)
+    profile_forget(process)
+
+
+def remove_spaces(member):
     for index in range(MMS):
         mm = mm_at(index)
         if arch.load_acquire(cython.address(rows[index])) and mm.member == member:
@@ -177,12 +197,6 @@ def remove_member(member):
                 for type in range(AREAS):
                     ram_disown(type, index)
             space_bury(mm)
-    process = arch.load(cython.address(members[member].process))
-    percpu_ref.forget(process)
-    srcu.forget(process)
-    stopper.forget(process)
-    urcu.forget(process)
-    profile_forget(process)
 
 
 def count_everything():

@@ -4,6 +4,7 @@ from hotswap cimport arch
 cdef enum:
     MEMBERS = 64            # processes of a family
     NO_MEMBER = -1
+    NOT_TO_COME = 0x7fffffff   # instead of a process: it was buried with its parent before it began
 
 cdef enum:                  # what a member is
     MEMBER_FREE = 0         # a row that is nobody's
@@ -13,7 +14,8 @@ cdef enum:                  # what a member is
 cdef struct Member:         # a process
     arch.mutex alive        # its service thread's for as long as it lives
     arch.word state
-    arch.word process       # its number for the system
+    arch.word process       # its number for the system; 0: it has not begun yet
+    arch.word parent        # the member that forks it, + 1; matters while it is COMING
     arch.word call          # event: it is asked for something
     arch.word rested        # the last rest that it came to
 

@@ -28,12 +28,14 @@ def family_take():
         if arch.cas(cython.address(members[member].state), MEMBER_FREE, MEMBER_COMING):
             arch.mutex_init(cython.address(members[member].alive))
             arch.store(cython.address(members[member].process), 0)
+            arch.store(cython.address(members[member].parent), own.member + 1)
             return member
     return NO_MEMBER
 
 
 def family_give(member):
     """The row of a process that has gone, with nothing left of it."""
+    arch.store(cython.address(members[member].parent), 0)
     arch.store_release(cython.address(members[member].state), MEMBER_FREE)
 
 

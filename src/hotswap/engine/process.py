@@ -168,10 +168,13 @@ def fork_child():
         if forking.stoppers[index] != NO_DESCRIPTOR:
             arch.close_fd(forking.stoppers[index])
     ready: cython.bint = forking.member != NO_MEMBER
-    if ready:
+    # From here on it is somebody; before, it goes with its parent (remove_member()).
+    if ready and arch.cas(cython.address(members[forking.member].process), 0, arch.process()):
         own.member = forking.member
         handles_forked(forking.rows)
         ready = fork_join() == 0
+    else:
+        ready = False
     if not ready:
         child_alone()
     if forking.ends[1] != NO_DESCRIPTOR:
