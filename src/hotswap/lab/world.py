@@ -173,6 +173,7 @@ class World:
             return False
         yield from swapoff.swapoff_main(type)
         if self.state_of(type) == swapoff.OFF_DONE:
+            yield from self.twin.store.file.file_off(type)
             yield from self.twin.area.area_release_row(type)
             return True
         return False
