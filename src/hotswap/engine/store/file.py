@@ -51,7 +51,9 @@ def file_off(type):
 
 
 def file_here(type):
-    """This process's descriptor of an area that is on, or a negative errno."""
+    """This process's descriptor of an area that is on, or a negative errno. -1 is no row: the tables were taken out of the area."""
+    if arch.rarely(type < 0):
+        return -EBADF
     word = arch.load_acquire(cython.address(opened[type]))
     if arch.rarely(word >> FD_BITS != arch.load(cython.address(origins[type].generation))):
         return file_open_late(type)
