@@ -7,6 +7,8 @@ cdef enum:
 
 cdef uint64_t folio_lock(Mm *mm, uint64_t page) noexcept nogil
 cdef uint64_t folio_fit(Mm *mm, Vma *vma, uint64_t page, bint write, bint all) noexcept nogil
+cdef void folio_begin(Mm *mm, Vma *vma, uint64_t page, int order) noexcept nogil
+cdef bint folio_divides(Mm *mm, uint64_t folio) noexcept nogil
 cdef int wanted_order(Mm *mm, Vma *vma, uint64_t folio, uint64_t page, bint write) noexcept nogil
 cdef uint64_t kind_at(Mm *mm, uint64_t page) noexcept nogil
 cdef int touch_order(Mm *mm, Vma *vma, uint64_t page) noexcept nogil

@@ -65,28 +65,31 @@ def folio_lock(mm, page):
 def folio_fit(mm, vma, page, write, all):
     """May block. Locks the folio that ``page`` is in, made the size that suits the fault; its first page. ``all``: all of what is
     around is wanted too. Caller: mmap lock."""
-    grown: cython.bint = False
-    if vma.order == 0:
-        return folio_lock(mm, page)
-    while True:
-        folio = folio_lock(mm, page)
-        state = arch.load(cython.address(mm.ptes[folio].state))
-        kind = state & PTE_KIND
-        have = pte_order(state)
-        if mm.levels == 1 and have:
-            return folio
+    if vma.order and arch.load(cython.address(mm.ptes[page].state)) >> 2 == 0:  # never touched, apart from the lock
+        folio_begin(mm, vma, page, largest_order(mm, vma) if all else touch_order(mm, vma, page))
+    folio = folio_lock(mm, page)
+    while vma.order and folio_divides(mm, folio):
+        have = pte_order(arch.load(cython.address(mm.ptes[folio].state)))
         order = largest_order(mm, vma) if all else wanted_order(mm, vma, folio, page, write)
-        if kind == PTE_NONE and have == 0 and order > 0 and not grown:
-            arch.bit_unlock(cython.address(mm.ptes[folio].state), 0)
-            while order > 0 and not folio_grow(mm, vma, page, order):
-                order = before_order(mm, order)
-            grown = True
-        elif order < have and (kind == PTE_NONE or kind == PTE_FILLED or kind == PTE_SWAPPED or kind == PTE_CLEAN):
-            # Halfway first: what nobody asked for stays as large as it can.
-            step = before_order(mm, have)
-            folio_split(mm, folio, order if order > step else step)
-        else:
-            return folio
+        if order >= have:
+            break
+        # Halfway first: what nobody asked for stays as large as it can.
+        step = before_order(mm, have)
+        folio_split(mm, folio, order if order > step else step)
+        folio = folio_lock(mm, page)
+    return folio
+
+
+def folio_begin(mm, vma, page, order):
+    """May block. The untouched pages around ``page`` become a folio as large as they allow, up to that order."""
+    while order > 0 and not folio_grow(mm, vma, page, order):
+        order = before_order(mm, order)
+
+
+def folio_divides(mm, folio):
+    """May a fault split it? What is dirty, pinned or poisoned stays as it is. Caller: its entry."""
+    kind = arch.load(cython.address(mm.ptes[folio].state)) & PTE_KIND
+    return mm.levels > 1 and (kind == PTE_NONE or kind == PTE_FILLED or kind == PTE_SWAPPED or kind == PTE_CLEAN)
 
 
 def wanted_order(mm, vma, folio, page, write):
@@ -95,8 +98,6 @@ def wanted_order(mm, vma, folio, page, write):
     kind = state & PTE_KIND
     have = pte_order(state)
     most = largest_order(mm, vma)
-    if kind == PTE_NONE and have == 0:
-        return touch_order(mm, vma, page)
     if kind == PTE_CLEAN and write:
         follows: cython.bint = page == folio and (folio == vma.start or kind_at(mm, folio - 1) == PTE_DIRTY)
         return have if follows else sparse_order(mm, vma, have)
