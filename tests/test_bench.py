@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -173,12 +175,13 @@ def test_a_child_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert row.value is None and row.note == "gave up after 0 s"
 
 
-def test_a_terminated_run_says_so_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    command = ["W4", "--systems", "ram", "--size", "256M", "--repeat", "50", "--json", "--scratch"]
+@contextmanager
+def begun(tmp_path: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """``hotswap bench`` with its first child at work, scratch files in ``tmp_path / "scratch"``; killed in the end."""
+    (tmp_path / "scratch").mkdir()
+    places = ["--scratch", str(tmp_path / "scratch"), "--out", str(tmp_path / "out")]
     process = subprocess.Popen(
-        [sys.executable, "-m", "hotswap.bench", *command, str(scratch), "--out", str(tmp_path / "out")],
+        [sys.executable, "-m", "hotswap.bench", "W4", "--size", "256M", "--repeat", "50", *words, *places],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -188,15 +191,20 @@ def test_a_terminated_run_says_so_and_leaves_nothing_behind(tmp_path: Path) -> N
         assert process.stderr is not None
         while "[1/2]" not in process.stderr.readline():
             assert process.poll() is None
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_terminated_run_says_so_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    with begun(tmp_path, "--systems", "ram", "--json") as process:
         time.sleep(0.5)  # the child is at work
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=20)
-    finally:
-        process.kill()
-        process.wait()
     assert process.returncode == 130 and "interrupted" in err
     assert [r["workload"] for r in json.loads(out)] == ["disk"] * 3
-    assert list(scratch.iterdir()) == []
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 # --- the data and the checks
@@ -455,25 +463,11 @@ def _pandas() -> bool:
 
 def test_what_a_killed_run_set_up_is_taken_away(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    words = ["W4", "--systems", "hotswap", "--size", "256M", "--limit", "64M", "--repeat", "50", "--scratch", str(scratch)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hotswap.bench", *words, "--out", str(tmp_path / "out")],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(Path(runner.__file__).parents[2])},
-    )
-    try:
-        assert process.stderr is not None
-        while "[1/2]" not in process.stderr.readline():
-            assert process.poll() is None
+    with begun(tmp_path, "--systems", "hotswap", "--limit", "64M"):
         deadline = time.monotonic() + 30
         while not list(scratch.glob("*/a.swap")) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert list(scratch.glob("*/a.swap"))
-    finally:
-        process.kill()
-        process.wait()
     deadline = time.monotonic() + 30
     while list(scratch.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -127,18 +127,6 @@ def same(array: Any, make: Callable[[int], Any], what: str, settings: Settings) 
     return f"{wrong} blocks of {what} are not what was put in" if wrong else None
 
 
-def timed(measure: str, settings: Settings, once: Callable[[], None], report: Report) -> None:
-    spent = 0.0
-    for _ in range(settings.repeat):
-        begun = perf_counter()
-        once()
-        seconds = perf_counter() - begun
-        report(measure, seconds)
-        spent += seconds
-        if spent + seconds > STOP_AFTER:
-            break
-
-
 def sequential(client: Any, settings: Settings, report: Report) -> Outcome:
     pattern, count = Pattern(settings.data, settings.seed), settings.size // CHUNK
     chunk = together(settings, CHUNK, count)
@@ -192,7 +180,7 @@ def pagerank(client: Any, settings: Settings, report: Report) -> Outcome:
             rank = kept(client, sources.map_blocks(gather, whole, drop_axis=1, dtype=np.float32))
         found.append(rank)
 
-    timed("W5 pagerank", settings, once, report)
+    jobs.samples("W5 pagerank", settings, once, report)
     wrong = same(sources, graph.sources, "the edges", settings)
     return wrong, jobs.crc(found[0].blocks[k].compute() for k in range(found[0].numblocks[0]))
 
@@ -219,7 +207,7 @@ def matmul(client: Any, settings: Settings, report: Report) -> Outcome:
         found.clear()
         found.append(kept(client, da.matmul(factors[0], factors[1])))
 
-    timed("W6 matmul", settings, once, report)
+    jobs.samples("W6 matmul", settings, once, report)
     wrong = None
     for which, (factor, make) in enumerate(zip(factors, made_of)):
         again = factor.rechunk((some, side)).reshape(side // some, some, side)
@@ -254,5 +242,5 @@ def kmeans(client: Any, settings: Settings, report: Report) -> Outcome:
             centres = made.moved(total[:, :DIMENSIONS], total[:, DIMENSIONS])
         found[:] = [centres]
 
-    timed("W8 kmeans", settings, once, report)
+    jobs.samples("W8 kmeans", settings, once, report)
     return same(points, make, "the points", settings), jobs.crc(iter(found))

@@ -31,10 +31,17 @@ def run(workload: str, memory: Memory, settings: Settings, report: Report) -> Ou
 
 
 def timed(measure: str, settings: Settings, memory: Memory, once: Callable[[], None], report: Report) -> None:
-    """Samples of ``once``."""
+    samples(measure, settings, once, report, memory.timed_begins)
+    memory.before_check()
+
+
+def samples(
+    measure: str, settings: Settings, once: Callable[[], None], report: Report, begins: Callable[[], None] = lambda: None
+) -> None:
+    """Of ``once``, as many as the settings ask for, or as a minute allows."""
     spent = 0.0
     for _ in range(settings.repeat):
-        memory.timed_begins()
+        begins()
         begun = perf_counter()
         once()
         seconds = perf_counter() - begun
@@ -42,7 +49,6 @@ def timed(measure: str, settings: Settings, memory: Memory, once: Callable[[], N
         spent += seconds
         if spent + seconds > STOP_AFTER:
             break
-    memory.before_check()
 
 
 def crc(pieces: Iterator[NDArray[Any]]) -> str:
