@@ -21,7 +21,7 @@ cdef uint64_t first_touch(Mm *mm, uint64_t page, int order) noexcept nogil
 cdef uint64_t fill_in(Mm *mm, uint64_t page, int order, uint64_t value) noexcept nogil
 cdef uint64_t swap_in(Mm *mm, uint64_t page, int order, uint64_t state, bint write) noexcept nogil
 cdef int read_entry(Mm *mm, uint64_t entry, int order, uint64_t page) noexcept nogil
-cdef uint64_t map_folio(Mm *mm, uint64_t page, int order, int frame, uint64_t entry, bint write, bint hot) noexcept nogil
+cdef uint64_t map_folio(Mm *mm, uint64_t page, int order, int frame, uint64_t entry, bint write) noexcept nogil
 cdef uint64_t write_clean(Mm *mm, uint64_t page, int order, uint64_t state) noexcept nogil
 cdef void release_entry(uint64_t entry, int order) noexcept nogil
 cdef void map_around(Mm *mm, int number, uint64_t page) noexcept nogil

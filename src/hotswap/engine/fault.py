@@ -33,9 +33,8 @@ from cython.cimports.hotswap.engine.cache import (
 )
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
 from cython.cimports.hotswap.engine.folio import folio_fit
-from cython.cimports.hotswap.engine.lru import lru_insert, was_hot
+from cython.cimports.hotswap.engine.lru import lru_insert, lru_refault
 from cython.cimports.hotswap.engine.mm import (
-    ACTIVATIONS,
     AHEAD_HITS,
     FAULTS_MAJOR,
     FAULTS_MINOR,
@@ -54,9 +53,8 @@ from cython.cimports.hotswap.engine.mm import (
     PTE_KIND,
     PTE_NONE,
     PTE_POISON,
-    PTE_REFERENCED,
     PTE_SWAPPED,
-    REFAULTS,
+    PTE_WORKINGSET,
     WROTE_CLEAN,
     address_of,
     find_vma,
@@ -242,7 +240,7 @@ def fill_in(mm, page, order, value):
         return arch.load(cython.address(mm.ptes[page].state))
     frame = frame_wait(mm, order)
     arch.fill(frame_address(mm, frame), cython.cast(uint64_t, 4096) << order, value)
-    return map_folio(mm, page, order, frame, 0, True, False)
+    return map_folio(mm, page, order, frame, 0, True)
 
 
 def swap_in(mm, page, order, state, write):
@@ -251,9 +249,6 @@ def swap_in(mm, page, order, state, write):
     if not charge(mm, cython.cast(uint64_t, 1) << order):
         return state
     profile_stage(mm, STAGE_CHARGE)
-    hot: cython.bint = was_hot(mm, mm.ptes[page].prev)
-    if hot:
-        arch.add(cython.address(mm.counter[REFAULTS]), 1)
     frame = cache_take(mm, entry, 1 << order)
     while frame == CACHE_BUSY:  # on its way in, or out of the cache
         seen = arch.event_read(cython.address(mm.relief))
@@ -265,7 +260,6 @@ def swap_in(mm, page, order, state, write):
         arch.add(cython.address(mm.counter[FAULTS_MINOR]), 1)
         if mm.frames[frame].ahead:
             arch.add(cython.address(mm.counter[AHEAD_HITS]), 1 << order)
-            hot = False  # one use, in a scan
     else:
         arch.add(cython.address(mm.counter[FAULTS_MAJOR]), 1)
         frame = read_entry(mm, entry, order, page)
@@ -274,7 +268,7 @@ def swap_in(mm, page, order, state, write):
             poison(mm, page, cython.cast(uint64_t, 1) << order)
             release_entry(entry, order)
             return pte_make(PTE_POISON, order, 0)
-    state = map_folio(mm, page, order, frame, entry, write, hot)
+    state = map_folio(mm, page, order, frame, entry, write)
     profile_stage(mm, STAGE_MAP)
     readahead_after(mm, page, order)
     return state
@@ -305,14 +299,15 @@ def read_entry(mm, entry, order, page):
     return NO_FRAME
 
 
-def map_folio(mm, page, order, frame, entry, write, hot):
+def map_folio(mm, page, order, frame, entry, write):
     """Puts a frame's bytes where the fault was and wakes who waits there. ``entry`` 0: they have no slots."""
     address = address_of(mm, page)
     length = cython.cast(uint64_t, 4096) << order
-    lru_insert(mm, page, order, hot)
-    flags = cython.cast(uint64_t, PTE_ACTIVE) if hot else cython.cast(uint64_t, 0)
-    if hot:
-        arch.add(cython.address(mm.counter[ACTIVATIONS]), 1)
+    flags: uint64_t = 0
+    if entry == 0:
+        lru_insert(mm, page, order, False)
+    elif lru_refault(mm, page, order):
+        flags = PTE_ACTIVE | PTE_WORKINGSET
     clean: cython.bint = not write and not mostly_written(mm)
     if mm.shared:
         clean = clean and mm.features & arch.MMU_SHARED_WP != 0
@@ -339,7 +334,7 @@ def write_clean(mm, page, order, state):
     if not mm.shared:  # else by who maps the view
         arch.mmu_protect(mm.fd, address_of(mm, page), cython.cast(uint64_t, 4096) << order, False)
     release_entry(pte_entry(state), order)
-    return pte_make(PTE_DIRTY, order, 0) | (state & PTE_ACTIVE) | PTE_REFERENCED
+    return pte_make(PTE_DIRTY, order, 0) | (state & (PTE_ACTIVE | PTE_WORKINGSET))
 
 
 def release_entry(entry, order):
@@ -371,7 +366,7 @@ def map_around(mm, number, page):
             arch.bit_unlock(cython.address(pte.state), state)
             break
         arch.add(cython.address(mm.counter[AHEAD_HITS]), size)
-        state = map_folio(mm, next, order, frame, pte_entry(state), False, False)
+        state = map_folio(mm, next, order, frame, pte_entry(state), False)
         arch.bit_unlock(cython.address(pte.state), state)
         next += size
     if next != page:

@@ -36,9 +36,9 @@ from cython.cimports.hotswap.engine.mm import (
     PTE_KIND,
     PTE_NONE,
     PTE_PINNED,
-    PTE_REFERENCED,
     PTE_SWAPPED,
     PTE_TAIL,
+    PTE_WORKINGSET,
     pte_entry,
     pte_make,
     pte_order,
@@ -186,7 +186,7 @@ def folio_split(mm, folio, order):
     pte = cython.address(mm.ptes[folio])
     state = arch.load(cython.address(pte.state))
     have = pte_order(state)
-    said = pte_make(state & PTE_KIND, order, pte_entry(state)) | (state & (PTE_PINNED | PTE_ACTIVE | PTE_REFERENCED))
+    said = pte_make(state & PTE_KIND, order, pte_entry(state)) | (state & (PTE_PINNED | PTE_ACTIVE | PTE_WORKINGSET))
     size: uint64_t = cython.cast(uint64_t, 1) << order
     entry: uint64_t = size if pte_entry(state) else 0
     listed: cython.bint = state & PTE_KIND == PTE_CLEAN or (state & PTE_KIND == PTE_DIRTY and not state & PTE_PINNED)

@@ -4,6 +4,10 @@ from hotswap.engine.mm cimport Lru, Mm
 cdef enum:
     EMPTY_LIST = 0xffffffff
     AGED = 256              # folios that one round of ageing moves at most
+    ACTIVE_LEAST = 16       # of memory: ``active`` has at least one part in so many,
+    ACTIVE_MOST = 10        # and may have all but one part in so many
+    EXCHANGE = 8            # one in so many refaults takes the place of an active folio
+    CAME_BACK = 2           # pages that ``active`` grows by for one that came back; for one that leaves it shrinks by one
 
 cdef void lru_setup(Lru *lru) noexcept nogil
 cdef void age(Mm *mm, bint urgent) noexcept nogil
@@ -12,4 +16,7 @@ cdef void lru_remove(Mm *mm, uint64_t page, int order, bint active) noexcept nog
 cdef void lru_link(Mm *mm, Lru *lru, uint32_t page, int order) noexcept nogil
 cdef void lru_link_behind(Mm *mm, uint32_t page, uint32_t before, bint active) noexcept nogil
 cdef void lru_unlink(Mm *mm, Lru *lru, uint32_t page, int order) noexcept nogil
-cdef bint was_hot(Mm *mm, uint32_t shadow) noexcept nogil
+cdef bint lru_refault(Mm *mm, uint64_t page, int order) noexcept nogil
+cdef void lru_leaves(Mm *mm, int order) noexcept nogil
+cdef void lru_bounds(Mm *mm) noexcept nogil
+cdef uint32_t shadow_make(uint64_t clock, bint workingset) noexcept nogil

@@ -1,10 +1,14 @@
-"""The two lists of folios that are in memory, and who is hot.
+"""The two lists of folios that are in memory, and who is kept.
 
-A folio that comes in goes to the head of ``inactive`` and leaves at its tail; a scan goes through there and out. Nobody tells a
-process which of its pages were read, so recency is taken from refaults, as the kernel's workingset code does: an eviction leaves
-the clock (pages evicted so far) in the entry; a folio that comes back while fewer have left than are held in memory would have
-stayed had the scan not pushed it out, and goes to ``active``. A write fault on a clean folio counts as use too. When ``active``
-has more than its half, its oldest go back to ``inactive``.
+Nobody tells a process which of its pages were read, so all that is known of a folio's use are its refaults. A folio that comes in goes to
+the head of ``inactive`` and leaves at its tail: first in, first out, and a scan goes through there and out. An eviction leaves the clock
+(pages evicted so far) in the entry, as the kernel's workingset code does. A folio that comes back while fewer have left than are held in
+memory may go to ``active``, where it is safe.
+
+How much ``active`` holds follows from what it is worth. A folio that was there and was evicted since takes a page from its size; if it comes back
+soon it gives two. So while at least half of them come back ``active`` grows, up to nine tenths; and where what was used lately is not used again it shrinks to next to
+nothing, and the oldest leaves first. Once it is full only one refault in eight takes the place of an older one: what is used in turns, as in a loop
+over more than fits, would else go round through both lists and never be there when it is wanted (decision 15 has figures).
 
 Links are page numbers in the entries themselves. All under ``lru_lock``, which is taken with the folio's entry locked; going
 through a list, entries are only tried.
@@ -12,7 +16,7 @@ through a list, entries are only tried.
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.mm import PTE_ACTIVE, PTE_REFERENCED, pte_order
+from cython.cimports.hotswap.engine.mm import ACTIVATIONS, PTE_ACTIVE, REFAULTS, pte_order
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 
 
@@ -24,13 +28,14 @@ def lru_setup(lru):
 
 
 def age(mm, urgent):
-    """Under lru_lock: when more than half of what is in memory is on ``active``, its oldest go to ``inactive``.
+    """Under lru_lock: what ``active`` has too much goes to ``inactive``, the oldest first.
 
     ``urgent``: a round freed nothing. With the areas full only clean folios can leave, and those may all be on ``active``.
     """
+    lru_bounds(mm)
     for _turn in range(AGED):
         page: uint32_t = mm.active.tail
-        if page == EMPTY_LIST or (mm.active.pages <= mm.inactive.pages and not urgent):
+        if page == EMPTY_LIST or (mm.active.pages <= mm.active_pages and mm.inactive.pages and not urgent):
             return
         pte = cython.address(mm.ptes[page])
         if not arch.bit_trylock(cython.address(pte.state)):
@@ -38,13 +43,53 @@ def age(mm, urgent):
         state = arch.load(cython.address(pte.state))
         lru_unlink(mm, cython.address(mm.active), page, pte_order(state))
         lru_link(mm, cython.address(mm.inactive), page, pte_order(state))
-        arch.bit_unlock(cython.address(pte.state), state & ~cython.cast(uint64_t, PTE_ACTIVE | PTE_REFERENCED))
+        arch.bit_unlock(cython.address(pte.state), state & ~cython.cast(uint64_t, PTE_ACTIVE))
 
 
-def was_hot(mm, shadow):
-    """Did fewer pages leave since this folio did than are in memory? Then it belongs there (32-bit clock, wraps)."""
-    distance: uint32_t = cython.cast(uint32_t, arch.load(cython.address(mm.clock))) - shadow
-    return distance <= mm.active.pages + mm.inactive.pages
+def lru_bounds(mm):
+    """Under lru_lock: neither list is ever without a share, so that each can show what it is worth."""
+    pages: uint64_t = mm.active.pages + mm.inactive.pages
+    if mm.active_pages < pages // ACTIVE_LEAST:
+        mm.active_pages = pages // ACTIVE_LEAST
+    if mm.active_pages > pages - pages // ACTIVE_MOST:
+        mm.active_pages = pages - pages // ACTIVE_MOST
+
+
+def lru_leaves(mm, order):
+    """Under lru_lock: a folio that was on ``active`` is about to leave memory."""
+    size: uint64_t = cython.cast(uint64_t, 1) << order
+    mm.active_pages -= size if size < mm.active_pages else mm.active_pages
+
+
+def lru_refault(mm, page, order):
+    """Puts a folio on a list that comes back; whether on ``active``. The caller holds its entry, in which the shadow still is, and then sets
+    PTE_ACTIVE and PTE_WORKINGSET to match."""
+    pte = cython.address(mm.ptes[page])
+    size: uint64_t = cython.cast(uint64_t, 1) << order
+    arch.mutex_lock(cython.address(mm.lru_lock))
+    # In 31 bits, which wrap.
+    distance: uint32_t = (cython.cast(uint32_t, arch.load(cython.address(mm.clock))) - (pte.prev >> 1)) & 0x7FFFFFFF
+    active: cython.bint = distance <= mm.active.pages + mm.inactive.pages
+    if active:
+        arch.add(cython.address(mm.counter[REFAULTS]), 1)
+        if pte.prev & 1:
+            mm.active_pages += CAME_BACK * size
+        lru_bounds(mm)
+        if mm.active.pages + size > mm.active_pages:
+            mm.turn += 1
+            active = mm.turn >= EXCHANGE
+            if active:
+                mm.turn = 0
+    lru_link(mm, cython.address(mm.active) if active else cython.address(mm.inactive), cython.cast(uint32_t, page), order)
+    arch.mutex_unlock(cython.address(mm.lru_lock))
+    if active:
+        arch.add(cython.address(mm.counter[ACTIVATIONS]), 1)
+    return active
+
+
+def shadow_make(clock, workingset):
+    """What an entry keeps of when its folio left, and whether it had been on ``active``."""
+    return (cython.cast(uint32_t, clock) << 1) | (1 if workingset else 0)
 
 
 def lru_insert(mm, page, order, active):

@@ -46,7 +46,7 @@ cdef enum:                  # a page-table entry: lock bits, kind, flags, order,
     PTE_TAIL = 6 << 2       # of a folio that begins before; only the order says something, which is the folio's
     PTE_PINNED = 1 << 5     # in and not to be evicted: on no list, the pins are counted in `prev`
     PTE_ACTIVE = 1 << 6     # on the active list
-    PTE_REFERENCED = 1 << 7 # was seen in use since it came in
+    PTE_WORKINGSET = 1 << 7 # was on the active list since it came in
     PTE_ORDER_SHIFT = 8     # 4 bits
     PTE_ENTRY_SHIFT = 16    # 45 bits
 
@@ -152,7 +152,9 @@ cdef struct Mm:
     arch.mutex lru_lock
     Lru active
     Lru inactive
-    arch.word clock         # folios evicted so far
+    uint64_t active_pages   # that ``active`` should have
+    int turn                # refaults since one of them took the place of an active folio
+    arch.word clock         # pages evicted so far
     # Frames
     arch.mutex frame_lock
     # Readahead

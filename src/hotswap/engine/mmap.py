@@ -113,6 +113,8 @@ def set_up_words(mm, limit, order):
     arch.store(cython.address(mm.resident), 0)
     arch.store(cython.address(mm.pinned), 0)
     arch.store(cython.address(mm.packed), 0)
+    mm.active_pages = 0
+    mm.turn = 0
     arch.store(cython.address(mm.clock), 0)
     arch.store(cython.address(mm.full_said), 0)
     arch.store(cython.address(mm.stray), -1)

@@ -17,7 +17,7 @@ import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.cache import cache_add, frame_address, frame_moved, frame_put, frame_take
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
-from cython.cimports.hotswap.engine.lru import EMPTY_LIST, age, lru_insert, lru_link, lru_unlink
+from cython.cimports.hotswap.engine.lru import EMPTY_LIST, age, lru_insert, lru_leaves, lru_unlink, shadow_make
 from cython.cimports.hotswap.engine.mm import (
     DIRECT_RECLAIMS,
     FOLIO_SPLITS,
@@ -33,8 +33,8 @@ from cython.cimports.hotswap.engine.mm import (
     PTE_DIRTY,
     PTE_FILLED,
     PTE_KIND,
-    PTE_REFERENCED,
     PTE_SWAPPED,
+    PTE_WORKINGSET,
     UNMOVABLE,
     WAIT_NS,
     address_of,
@@ -107,7 +107,8 @@ def reclaim_main(index):
         budget = arch.load(cython.address(mm.budget))
         if resident + 2 * low_mark(mm) > budget:
             used: cython.bint = guard_use_mm(index)
-            freed = shrink(mm, BATCH_PAGES, False)
+            # What would take a large part of a small limit at one go would take what is in use.
+            freed = shrink(mm, low_mark(mm), False)
             guard_unuse_mm(index, used)
             if freed:
                 continue
@@ -142,16 +143,14 @@ def isolate(mm, victims, want, urgent):
             state = arch.load(cython.address(pte.state))
             order = pte_order(state)
             lru_unlink(mm, cython.address(mm.inactive), page, order)
-            if state & PTE_REFERENCED:
-                lru_link(mm, cython.address(mm.active), page, order)
-                arch.bit_unlock(cython.address(pte.state), (state & ~cython.cast(uint64_t, PTE_REFERENCED)) | PTE_ACTIVE)
-            else:
-                victims[count].page = page
-                victims[count].kept = state
-                victims[count].order = order
-                victims[count].frame = NO_FRAME
-                count += 1
-                pages += cython.cast(uint64_t, 1) << order
+            if state & PTE_WORKINGSET:
+                lru_leaves(mm, order)
+            victims[count].page = page
+            victims[count].kept = state
+            victims[count].order = order
+            victims[count].frame = NO_FRAME
+            count += 1
+            pages += cython.cast(uint64_t, 1) << order
         page = younger
     arch.mutex_unlock(cython.address(mm.lru_lock))
     return count
@@ -199,14 +198,14 @@ def finish(mm, victim, kind, entry):
         pte.prev = cython.cast(uint32_t, victim.value >> 32)
         pte.next = cython.cast(uint32_t, victim.value)
     else:
-        pte.prev = left_at(mm, victim.order)
+        pte.prev = left_at(mm, victim)
     arch.bit_unlock(cython.address(pte.state), pte_make(kind, victim.order, entry))
     uncharge(mm, cython.cast(uint64_t, 1) << victim.order)
 
 
-def left_at(mm, order):
+def left_at(mm, victim):
     """A shadow: when the folio left, in pages that left before and with it."""
-    return cython.cast(uint32_t, arch.add(cython.address(mm.clock), 1 << order))
+    return shadow_make(arch.add(cython.address(mm.clock), 1 << victim.order), victim.kept & PTE_WORKINGSET != 0)
 
 
 def take_out(mm, victim):
@@ -331,7 +330,7 @@ def write_parts(mm, victim):
         restore(mm, victim.page + out, size - out, staging + (out << 12))
     frame_put(mm, victim.frame, FRAME_READY)
     victim.frame = NO_FRAME
-    shadow = left_at(mm, victim.order)
+    shadow = left_at(mm, victim)
     page: uint64_t = size
     while page > 0:  # the folio's own entry last
         page -= 1

@@ -48,8 +48,8 @@ from cython.cimports.hotswap.engine.mm import (
     PTE_CLEAN,
     PTE_DIRTY,
     PTE_KIND,
-    PTE_REFERENCED,
     PTE_SWAPPED,
+    PTE_WORKINGSET,
     address_of,
     mm_at,
     mmlist_hold_mine,
@@ -328,7 +328,7 @@ def lock_found(job, mm, found, run):
             # Its protection stays until a fault lifts it, which a fork of the mm may keep waiting (fork.py).
             release_entry(pte_entry(state), pte_order(state))
             arch.add(cython.address(job.loaded), 1 << pte_order(state))
-            state = pte_make(PTE_DIRTY, pte_order(state), 0) | (state & (PTE_ACTIVE | PTE_REFERENCED))
+            state = pte_make(PTE_DIRTY, pte_order(state), 0) | (state & (PTE_ACTIVE | PTE_WORKINGSET))
     arch.bit_unlock(cython.address(pte.state), state)
     return False
 
