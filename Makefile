@@ -15,7 +15,7 @@ FLAVOUR := $(if $(filter 1,$(HOTSWAP_DEBUG)),debug,release)
 BUILT := $(VENV)/built-$(FLAVOUR)
 PROJECT := pyproject.toml setup.py
 HEADERS := $(wildcard src/hotswap/arch/*.h src/hotswap/*.h)
-ENGINE := $(shell find src/hotswap -name '*.pxd') $(shell find src/hotswap/engine -name '*.py') src/hotswap/npalloc.py src/hotswap/bench/roundtrip.py \
+ENGINE := $(shell find src/hotswap -name '*.pxd') $(shell find src/hotswap/engine -name '*.py') src/hotswap/npalloc.py src/hotswap/bench/roundtrip.py src/hotswap/bench/recorder.py \
 	$(wildcard src/hotswap/run/preload/*)
 RESETUP = $(filter $(PROJECT),$?)
 JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)

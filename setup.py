@@ -12,7 +12,8 @@ from setuptools import Extension, setup
 
 DEBUG = os.environ.get("HOTSWAP_DEBUG") == "1"
 ENGINE = [p for p in sorted(Path("src/hotswap/engine").rglob("*.py")) if p.name != "__init__.py"]
-SOURCES = [*ENGINE, Path("src/hotswap/npalloc.py"), Path("src/hotswap/bench/roundtrip.py")]
+OTHERS = [Path("src/hotswap/npalloc.py"), Path("src/hotswap/bench/roundtrip.py"), Path("src/hotswap/bench/recorder.py")]
+SOURCES = [*ENGINE, *OTHERS]
 PRELOAD = sorted(Path("src/hotswap/run/preload").glob("*.c"))  # a plain shared library, which LD_PRELOAD names
 FLAGS = ["-O0", "-g3"] if DEBUG else ["-O2", "-g1"]
 # What is rare in a guard stays out of its short functions, which then save no registers on its behalf.

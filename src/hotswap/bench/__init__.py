@@ -18,6 +18,8 @@ Read in this order:
     verdict    ratios, goals, where a peer wins;  stages: where a fault's time goes (--profile)
     report     tables and JSON;  picture: the PNG;  publish: both for the documentation;  progress: what is shown meanwhile
     guards     ``hotswap bench guards``: the designs of engine/guard against each other;  guard_worker: its child
+    replaced   ``hotswap bench reclaim``: who leaves, on recorded touches, against FIFO, LRU and MIN (replacement); traces: the work that
+               is recorded;  recorder: how, compiled;  reclaim_program: its child
     command    the ``bench`` command
 
 Nothing here imports ``hotswap`` itself except ``systems`` and ``latency`` in hotswap's own child, and the two modules about guards.

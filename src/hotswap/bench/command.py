@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ..errors import HotswapError
 from ..sizes import format_size, parse_size
-from . import forks, guards, overhead, picture, publish, report, stages
+from . import forks, guards, overhead, picture, publish, replaced, report, stages
 from .data import KINDS
 from .plan import ALIASES, SYSTEMS, WORKLOADS, BenchError, Row, Settings, choose, steps_of, whole_mib
 from .progress import Progress
@@ -85,10 +85,10 @@ def bench(
 
     ``hotswap bench guards`` compares the designs that keep an area from vanishing under its users instead, ``hotswap bench
     overhead`` a program that stays below its limit with and without ``hotswap run``, ``hotswap bench
-    fork`` what a fork costs; of the options they take --repeat, --seconds, --scratch, --out and --json.
+    fork`` what a fork costs, ``hotswap bench reclaim`` how well what leaves memory is chosen, against FIFO and the best there can be; of the options they take --repeat, --seconds, --scratch, --out and --json.
     """
     console = Console(stderr=True)
-    if [name.lower() for name in names] in (["guards"], ["overhead"], ["fork"]):
+    if [name.lower() for name in names] in (["guards"], ["overhead"], ["fork"], ["reclaim"]):
         sys.exit(_apart(names[0].lower(), seconds, repeat, scratch, out, as_json, console))
     if profile and docs is None:
         systems = systems or ("hotswap",)
@@ -162,6 +162,7 @@ def _apart(name: str, seconds: float, repeat: int, scratch: Path, out: Path, as_
         "guards": (guards, guards.run_guards),
         "overhead": (overhead, overhead.run_overhead),
         "fork": (forks, forks.run_forks),
+        "reclaim": (replaced, replaced.run_reclaim),
     }[name]
     rows: list[Row] = []
     progress = Progress(console)
