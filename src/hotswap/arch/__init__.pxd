@@ -146,7 +146,7 @@ cdef extern from "codec.h" nogil:
         PACK_SCRATCH "ARCH_PACK_SCRATCH"
     uint64_t packed "arch_packed"(uint64_t scratch)
     int pack "arch_pack"(uint64_t scratch, uint64_t source, int bytes, int how, int room)
-    int unpack "arch_unpack"(uint64_t scratch, uint64_t source, int stored, uint64_t to, int bytes, int how)
+    int unpack "arch_unpack"(uint64_t scratch, uint64_t source, int stored, uint64_t to, int bytes, int how, int skip, int take)
 
 cdef extern from "channel.h" nogil:
     int channel_listen "arch_channel_listen"()

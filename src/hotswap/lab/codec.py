@@ -16,12 +16,12 @@ class Codec:
         self.write_memory(self.packed(scratch), data)
         return len(data)
 
-    def unpack(self, scratch, source, stored, to, bytes, how):
+    def unpack(self, scratch, source, stored, to, bytes, how, skip, take):
         try:
             data = zlib.decompress(self.read_memory(source, stored))
         except zlib.error:
             return -1
         if len(data) != bytes:
             return -1
-        self.write_memory(to, data)
+        self.write_memory(to, data[skip : skip + take])
         return 0

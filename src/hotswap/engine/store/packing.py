@@ -58,14 +58,10 @@ def packed_at(codec):
 
 
 def unpack_part(codec, source, stored, how, bytes, skip, take, to):
-    """``take`` bytes of a piece of ``bytes``, from ``skip`` on; false when what is stored cannot be unpacked."""
-    if take == cython.cast(uint64_t, bytes):
-        return not arch.unpack(scratch_of(codec), source, stored, to, bytes, how)
-    whole = packed_at(codec)
-    if arch.unpack(scratch_of(codec), source, stored, whole, bytes, how):
-        return False
-    arch.copy(to, whole + skip, take)
-    return True
+    """``take`` bytes of a piece of ``bytes``, from ``skip`` on, pages both; false when what is stored cannot be unpacked."""
+    return not arch.unpack(
+        scratch_of(codec), source, stored, to, bytes, how, cython.cast(cython.int, skip), cython.cast(cython.int, take)
+    )
 
 
 def how_for(codec, hint, address, bytes, element):
