@@ -31,3 +31,4 @@ cdef void restore(Mm *mm, uint64_t page, uint64_t pages, uint64_t staging) noexc
 cdef uint32_t left_at(Mm *mm, Victim *victim) noexcept nogil
 cdef void finish(Mm *mm, Victim *victim, uint64_t kind, uint64_t entry) noexcept nogil
 cdef uint64_t low_mark(Mm *mm) noexcept nogil
+cdef uint64_t smallest_frames(Mm *mm) noexcept nogil

@@ -99,20 +99,31 @@ def low_mark(mm):
 
 
 def reclaim_main(index):
-    """The thread in the background: below the low mark it makes room up to twice that."""
+    """The thread in the background: below the low mark it makes room up to twice that; with small folios no more at a time than half of
+    the smallest frames hold. Then the pages of those frames are left for what comes in; of a longer run they would be
+    freed and made anew, each for itself."""
     mm = mm_at(index)
+    small: uint64_t = 0  # pages of rounds of small folios since it last slept
     while not arch.load(cython.address(mm.stop)):
         seen = arch.event_read(cython.address(mm.pressure))
         resident = arch.load(cython.address(mm.resident))
         budget = arch.load(cython.address(mm.budget))
-        if resident + 2 * low_mark(mm) > budget:
+        short: cython.bint = resident + low_mark(mm) > budget
+        if short or (resident + 2 * low_mark(mm) > budget and small < smallest_frames(mm) >> 1):
             used: cython.bint = guard_use_mm(index)
             # What would take a large part of a small limit at one go would take what is in use.
             freed = shrink(mm, low_mark(mm), False)
             guard_unuse_mm(index, used)
             if freed:
+                small += freed if freed < BATCH_PAGES else 0
                 continue
+        small = 0
         arch.event_wait(cython.address(mm.pressure), seen, 100000)
+
+
+def smallest_frames(mm):
+    """Pages in the smallest staging frames together."""
+    return cython.cast(uint64_t, mm.pools[0].count) << mm.pools[0].order
 
 
 def shrink(mm, want, urgent):
@@ -132,10 +143,11 @@ def isolate(mm, victims, want, urgent):
     count: cython.int = 0
     pages: uint64_t = 0
     looks: cython.int = 0
+    most: cython.int = mm.pools[0].count >> 1 if mm.pools[0].count >> 1 < BATCH else BATCH  # as for reclaim_main()
     arch.mutex_lock(cython.address(mm.lru_lock))
     age(mm, urgent)
     page: uint32_t = mm.inactive.tail
-    while page != EMPTY_LIST and count < BATCH and pages < want and looks < 4 * BATCH:
+    while page != EMPTY_LIST and count < most and pages < want and looks < 4 * BATCH:
         looks += 1
         pte = cython.address(mm.ptes[page])
         younger: uint32_t = pte.prev
