@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from support import MIB, Crew, Pages, eventually, rss_anon
+from support import MIB, PAGE, Crew, Pages, eventually, rss_anon
 
 import hotswap
 from hotswap.errors import AreaError
@@ -56,6 +56,28 @@ def of_kind(kind, start, count):
         return smooth(numbers)
     noise = np.random.default_rng(start).random(count, "f4")
     return noise if kind == "noise" else np.where(numbers // 262144 % 2 == 0, smooth(numbers), noise)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "f4", "i8", "c16", "u4,f8"])
+def test_a_page_comes_back_alone_out_of_a_packed_piece(ram, dtype):
+    """Whatever filter the elements got, and where pages are no multiple of them."""
+    ram()
+    numbers = np.arange(24 * MIB // np.dtype(dtype).itemsize)
+    made = np.zeros(numbers.size, dtype)
+    for name in made.dtype.names or [...]:
+        made[name] = numbers // 7 % 251 if dtype in ("u1", "i2") else numbers // 7
+    with hotswap.Space("16M") as space:
+        a = space.empty(made.size, dtype)
+        a[...] = made
+        before = space.stats()
+        pages = np.random.default_rng(5).permutation(a.nbytes // PAGE)[:2000]
+        there, wanted = a.view("u1"), made.view("u1")
+        for page in pages.tolist():
+            assert np.array_equal(there[page * PAGE : (page + 1) * PAGE], wanted[page * PAGE : (page + 1) * PAGE]), page
+        after = space.stats()
+        faults = after["faults_major"] - before["faults_major"]
+        assert faults > 200 and after["pages_in"] - before["pages_in"] < 8 * faults
+        del a, there
 
 
 @pytest.mark.parametrize("folio", ["4K", "64K", "256K"])

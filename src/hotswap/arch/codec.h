@@ -41,19 +41,21 @@ static inline uint64_t arch_packed(uint64_t scratch) { return scratch + ARCH_PAC
     }
 ARCH_DIFFERENCES(uint8_t)
 ARCH_DIFFERENCES(uint16_t)
-ARCH_DIFFERENCES(uint32_t)
 ARCH_DIFFERENCES(uint64_t)
 
-static inline void arch_differ(const void *from, void *to, int bytes, int element)
+/* Four at a time, for float32 and int32: element by element a sum takes half as long as LZ4, a difference a third. */
+static inline void arch_differ_four(const uint32_t *from, uint32_t *to, int count)
 {
-    switch (element) {
-    case 1: arch_differ_uint8_t(from, to, bytes); break;
-    case 2: arch_differ_uint16_t(from, to, bytes / 2); break;
-    case 4: arch_differ_uint32_t(from, to, bytes / 4); break;
-    default: arch_differ_uint64_t(from, to, bytes / 8);
-    }
+    int i = 1;
+    to[0] = from[0];
+#ifdef __SSE2__
+    for (; i + 4 <= count; i += 4)
+        _mm_storeu_si128((__m128i *)(to + i), _mm_sub_epi32(_mm_loadu_si128((const __m128i *)(from + i)),
+                                                             _mm_loadu_si128((const __m128i *)(from + i - 1))));
+#endif
+    for (; i < count; i++)
+        to[i] = from[i] - from[i - 1];
 }
-/* Four at a time, for float32 and int32: element by element it takes half as long as LZ4. */
 static inline void arch_sum_four(uint32_t *at, int count)
 {
     uint32_t last = 0;
@@ -72,6 +74,16 @@ static inline void arch_sum_four(uint32_t *at, int count)
 #endif
     for (; i < count; i++)
         at[i] = last += at[i];
+}
+
+static inline void arch_differ(const void *from, void *to, int bytes, int element)
+{
+    switch (element) {
+    case 1: arch_differ_uint8_t(from, to, bytes); break;
+    case 2: arch_differ_uint16_t(from, to, bytes / 2); break;
+    case 4: arch_differ_four(from, to, bytes / 4); break;
+    default: arch_differ_uint64_t(from, to, bytes / 8);
+    }
 }
 static inline void arch_sum(void *at, int bytes, int element)
 {
