@@ -46,6 +46,18 @@ def test_a_first_pass_makes_large_folios_and_a_scattered_one_single_pages(areas,
     assert all(scattered[page * PAGE] == 1 for page in chosen) and int(scattered.sum(dtype="u8")) == 200
 
 
+def test_a_large_folio_begins_as_zeros_whatever_its_frame_held(areas, wide):
+    areas(1, "256M")
+    full = wide.empty(96 * MIB // 8, "u8")
+    full[...] = np.arange(1, full.size + 1)
+    fresh = wide.empty(32 * MIB, "u1")
+    before = wide.stats()
+    fresh[::PAGE] = 1
+    assert change(wide, before)["faults_zero"] < 32 * MIB // PAGE // 32
+    assert np.count_nonzero(fresh) == 32 * MIB // PAGE
+    assert np.array_equal(full, np.arange(1, full.size + 1))
+
+
 def test_scattered_faults_read_single_pages_of_what_was_written_in_a_row(areas, wide):
     areas(1, "256M")
     pages = Pages(wide, 96 * MIB)

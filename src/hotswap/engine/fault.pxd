@@ -18,6 +18,7 @@ cdef int serve_view(Mm *mm, int number, uint64_t page, bint write) noexcept nogi
 cdef void stray(Mm *mm, uint64_t page) noexcept nogil
 cdef uint64_t fault_folio(Mm *mm, uint64_t page, bint write) noexcept nogil
 cdef uint64_t first_touch(Mm *mm, uint64_t page, int order) noexcept nogil
+cdef bint zeros_moved(Mm *mm, uint64_t page, int order) noexcept nogil
 cdef uint64_t fill_in(Mm *mm, uint64_t page, int order, uint64_t value) noexcept nogil
 cdef uint64_t swap_in(Mm *mm, uint64_t page, int order, uint64_t state, bint write) noexcept nogil
 cdef int read_entry(Mm *mm, uint64_t entry, int order, uint64_t page) noexcept nogil

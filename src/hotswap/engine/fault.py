@@ -3,7 +3,7 @@
 ``fault_main`` waits for one; ``serve_once`` finds the range and locks the entry of the folio, in the size that suits (``folio_fit`` in
 folio.py); ``fault_folio`` looks at what it says:
 
-- never touched: ``first_touch`` maps zeros;
+- never touched: ``first_touch`` maps zeros, or moves zeroed pages in (``zeros_moved``);
 - all words were equal: ``fill_in`` makes them again;
 - swapped out: ``swap_in`` charges the limit, looks in the swap cache, else reads the slots (``read_entry``), maps and asks
   for more ahead;
@@ -17,6 +17,8 @@ second fault (``mostly_written``).
 Threads that run this never need the interpreter's lock and touch no swappable memory: the thread that faulted may hold
 any lock of the program and waits. Locks held: the mmap lock for reading and the folio's entry, over everything that is
 slow too. The limit is charged before a frame is taken; who has a frame never waits for the limit.
+
+Longer than 400 lines: it is one way, and reads in one go.
 """
 
 import cython
@@ -29,6 +31,7 @@ from cython.cimports.hotswap.engine.cache import (
     frame_address,
     frame_moved,
     frame_put,
+    frame_take,
     frame_wait,
 )
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
@@ -225,10 +228,29 @@ def first_touch(mm, page, order):
         return pte_make(PTE_NONE, order, 0)
     if mm.shared:
         shm_zero(mm, page, order)
-    else:
+    elif not order or not zeros_moved(mm, page, order):
         arch.check(not arch.mmu_zero(mm.fd, address_of(mm, page), cython.cast(uint64_t, 4096) << order), b"zeros can be mapped")
     lru_insert(mm, page, order, False)
     return pte_make(PTE_DIRTY, order, 0)
+
+
+def zeros_moved(mm, page, order):
+    """Real pages for all of a large folio at once: a frame's, which what left last had. With the zero page each page's first write would
+    be a fault in the kernel. False: there is no frame, or the kernel will not move it."""
+    if not mm.features & arch.MMU_MOVE:
+        return False
+    frame = frame_take(mm, False, order)
+    if frame == NO_FRAME:
+        return False
+    staging = frame_address(mm, frame)
+    length = cython.cast(uint64_t, 4096) << order
+    arch.mmu_populate(staging, length)  # where it has none; should that fail, the next line does it, a page at a time
+    arch.fill(staging, length, 0)
+    if arch.mmu_move(mm.fd, address_of(mm, page), staging, length):
+        frame_put(mm, frame, FRAME_READY)
+        return False
+    frame_moved(mm, frame, order)
+    return True
 
 
 def fill_in(mm, page, order, value):
