@@ -468,7 +468,7 @@ def test_children_that_are_executed_start_without_it():
     assert out == "[] False\na\n"
 
 
-def test_a_forked_child_has_what_its_parent_had_and_ordinary_memory_for_what_is_new():
+def test_a_forked_child_has_what_its_parent_had_and_its_new_arrays_are_swappable_too():
     out = passes(
         """
         import gc
@@ -476,11 +476,19 @@ def test_a_forked_child_has_what_its_parent_had_and_ordinary_memory_for_what_is_
         child = os.fork()
         if child == 0:
             gc.collect()  # walks tables, which stay in memory
-            fresh = np.ones(1 << 20)
-            assert fresh.sum() == 1 << 20 and not swappable(fresh.ctypes.data) and len(table) == 100_000
-            assert np.array_equal(array, numbers())
+            assert np.array_equal(array, numbers()) and len(table) == 100_000
+            fresh = [numbers() + n for n in range(4)]  # twice the limit
+            assert all(swappable(some.ctypes.data) for some in fresh) and inside.heap.stats()["resident_bytes"] <= 16 << 20
+            assert inside.heap.stats()["writeback_bytes"] > 8 << 20
             array[::2] = 0
             assert not array[::2].any() and np.array_equal(array[1::2], numbers()[1::2])
+            assert all(np.array_equal(some, numbers() + n) for n, some in enumerate(fresh))
+            grandchild = os.fork()
+            if grandchild == 0:
+                fresh += [numbers() + n for n in range(4, 6)]
+                assert all(np.array_equal(some, numbers() + n) for n, some in enumerate(fresh))
+                os._exit(7)
+            assert os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]) == 7
             os.write(1, b"child works\\n")
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
@@ -490,16 +498,118 @@ def test_a_forked_child_has_what_its_parent_had_and_ordinary_memory_for_what_is_
     assert out == "child works\n"
 
 
-def test_a_forked_child_may_free_what_its_parent_had():
+def test_a_forked_child_frees_and_resizes_what_its_parent_had():
     passes(
         """
-        array = numbers()
+        libc = ctypes.CDLL(None)
+        for name in ("malloc", "realloc"):
+            getattr(libc, name).restype = ctypes.c_void_p
+        libc.realloc.argtypes, libc.free.argtypes = (ctypes.c_void_p, ctypes.c_size_t), (ctypes.c_void_p,)
+        def block():
+            p, some = libc.malloc(N), numbers()
+            ctypes.memmove(p, some.ctypes.data, N)
+            return p
+        def holds(p, bytes):
+            return ctypes.string_at(p, bytes) == numbers().tobytes()[:bytes]
+        array, blocks = numbers(), [block() for _ in range(4)]
         child = os.fork()
         if child == 0:
             del array
+            libc.free(blocks.pop())
+            grown, shrunk, out = libc.realloc(blocks[0], 2 * N), libc.realloc(blocks[1], N // 2), libc.realloc(blocks[2], 1000)
+            assert swappable(grown) and swappable(shrunk) and not swappable(out)
+            assert holds(grown, N) and holds(shrunk, N // 2) and holds(out, 1000)
+            for p in (grown, shrunk, out):
+                libc.free(p)
             os._exit(5)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
+        assert np.array_equal(array, numbers()) and all(holds(p, N) for p in blocks)
         """
+    )
+
+
+def test_threads_may_allocate_while_another_forks():
+    passes(
+        """
+        import threading
+        stop, failures = threading.Event(), []
+        def work(n):
+            while not stop.is_set():
+                some = np.full(1 << 17, n)
+                if not (some == n).all():
+                    failures.append(n)
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(3)]
+        for thread in threads:
+            thread.start()
+        for turn in range(12):
+            child = os.fork()
+            if child == 0:
+                some = np.full(1 << 18, turn)
+                os._exit(0 if (some == turn).all() else 1)
+            assert os.waitpid(child, 0)[1] == 0
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert not failures
+        """
+    )
+
+
+def test_a_child_that_has_no_engine_has_ordinary_memory():
+    """No descriptor is left for it."""
+    passes(
+        """
+        import resource
+        array = numbers()
+        held = []
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, hard))
+        child = os.fork()
+        if child == 0:
+            fresh = np.ones(1 << 20)
+            del array
+            os._exit(0 if not swappable(fresh.ctypes.data) and fresh.sum() == 1 << 20 else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert np.array_equal(array, numbers())
+        """
+    )
+
+
+POOLS = """
+from support import eventually, used
+array = numbers() * 3
+
+def work(n):
+    fresh = np.arange(N // 8) + n
+    assert swappable(fresh.ctypes.data)
+    return os.getpid(), int(fresh[:-n].sum()), int(array[n::8].sum()), np.full(1 << 17, n)
+
+def check(found):
+    assert {pid for pid, *_ in found} - {os.getpid()} and os.getpid() not in {pid for pid, *_ in found}
+    for n, (_, fresh, part, whole) in enumerate(found, 1):
+        assert fresh == int((np.arange(N // 8) + n)[:-n].sum()) and part == int(array[n::8].sum())
+        assert whole.nbytes == 1 << 20 and (whole == n).all()
+"""
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        "multiprocessing.get_context('fork').Pool(3)",
+        "concurrent.futures.ProcessPoolExecutor(3, multiprocessing.get_context('fork'))",
+    ],
+)
+def test_pools_of_forked_workers(pool):
+    passes(
+        POOLS
+        + f"""
+import concurrent.futures, multiprocessing
+for turn in range(2):
+    with {pool} as pool:
+        check(list(pool.map(work, range(1, 13))))
+assert np.array_equal(array, numbers() * 3)
+del array
+""",
     )
 
 

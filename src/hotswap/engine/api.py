@@ -266,6 +266,7 @@ def heap_calls() -> dict:
         "resize": cython.cast(uint64_t, cython.cast(cython.p_void, heap.heap_resize)),
         "pin": cython.cast(uint64_t, cython.cast(cython.p_void, heap.heap_pin)),
         "unpin": cython.cast(uint64_t, cython.cast(cython.p_void, heap.heap_unpin)),
+        "alone": cython.cast(uint64_t, cython.cast(cython.p_void, child_is)),
     }
 
 

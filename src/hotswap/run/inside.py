@@ -26,7 +26,7 @@ class _Heap(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_uint64) for name in ("base", "bytes", "least", "space", "wrap_calls")),
-        *((name, ctypes.c_uint64) for name in ("map", "unmap", "room", "resize", "pin", "unpin")),
+        *((name, ctypes.c_uint64) for name in ("map", "unmap", "room", "resize", "pin", "unpin", "alone")),
     ]
 
 

@@ -1,8 +1,9 @@
 /* malloc and its family. What is below `least` bytes, and all before the start, is the C library's: one compare.
  *
  * A block of the engine's is told by its address, so free() and realloc() need no table. Everything here may be called from any
- * thread, with or without the interpreter's lock; the engine allocates nothing while it makes or frees a block. In a child of
- * fork there is no engine: new memory is the C library's again, and old blocks are left alone.
+ * thread, with or without the interpreter's lock; the engine allocates nothing while it makes or frees a block. A child of fork goes
+ * on like its parent, with the same blocks. Where there is no engine in it (it could not be made a member of the family), new memory is the
+ * C library's again, and old blocks are left alone.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -111,7 +112,7 @@ static void *resized(void *p, size_t bytes, const void *caller)
             free(p);
             return NULL;
         }
-        if (bytes < least)  /* in a child of fork: touches memory that is not there, and says so */
+        if (bytes < least)  /* in a child without an engine: touches memory that is not there, and says so */
             return moved(p, bytes, 0);
         p = (void *)(uintptr_t)hotswap_heap.resize((uintptr_t)p, bytes);
         if (!p)
@@ -179,7 +180,14 @@ void hotswap_text(const void *inside, uintptr_t *first, uintptr_t *bytes)
     *first = text.first;
     *bytes = text.bytes;
 }
-static void in_child(void) { least = SIZE_MAX; }
+/* Registered after the engine's own handler, so called after it. */
+static void in_child(void)
+{
+    if (hotswap_heap.alone()) {
+        least = SIZE_MAX;
+        hotswap_helped = 0;
+    }
+}
 
 /* From now on large allocations are the engine's. Once in a process; 0, or an errno. */
 EXPORTED int hotswap_preload_start(const struct hotswap_heap *heap)

@@ -27,6 +27,7 @@ struct hotswap_heap {
     uint64_t (*resize)(uint64_t address, uint64_t bytes);
     int (*pin)(uint64_t address, uint64_t bytes);
     void (*unpin)(uint64_t address, uint64_t bytes);
+    int (*alone)(void);  /* is this a child of fork in which there is no engine? */
 };
 
 extern struct hotswap_heap hotswap_heap __attribute__((visibility("hidden")));
