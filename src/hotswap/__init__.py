@@ -6,6 +6,7 @@ How the tree is laid out::
     arena.py      what a Space is without NumPy                     snapshot.py what a space's arrays held at one moment
     shared.py     SharedArray: several spaces map one array
     npmemory.py   arrays: NumPy's own arrays in a block, npalloc.py its memory handler     auto.py notebook.py  in one line
+    joining.py    processes that are started anew and share these areas
     run/          hotswap run: a program that knows nothing of hotswap; run/preload/ its malloc
     areafile.py   opening and formatting areas, header.py its v1 header     commit.py   what may be promised
     steering/     looking at and steering other processes                   config.py   settings
@@ -14,7 +15,13 @@ How the tree is laid out::
     cli/ demo/ bench/ check.py      the commands
 """
 
+import os
 from typing import TYPE_CHECKING, Any
+
+if "HOTSWAP_JOIN" in os.environ:  # before the engine is loaded
+    from . import joining
+
+    joining.look()
 
 if TYPE_CHECKING:
     from .control import Swap, Swapoff, SwapoffProgress, configure, swapoff, swapon, swaps

@@ -8,7 +8,7 @@ click.
 import sys
 from collections.abc import Sequence
 
-_OPTIONS = ("--limit", "--swap", "--min-size", "--config")  # of cli/run.py, and each has a value
+_OPTIONS = ("--limit", "--swap", "--min-size", "--config", "--children-limit")  # of cli/run.py, and each has a value
 
 
 def main() -> None:
@@ -18,7 +18,8 @@ def main() -> None:
         given, command = found
         swap = tuple(value for name, value in given if name == "--swap")
         last = dict(given)  # of one that may not be repeated the last counts, as with click
-        start(last.get("--limit"), swap, last.get("--min-size"), last.get("--config"), command)
+        config, children = last.get("--config"), last.get("--children-limit")
+        start(last.get("--limit"), swap, last.get("--min-size"), config, children, command)
     from .cli import main
 
     main(prog_name="hotswap")

@@ -21,10 +21,11 @@ from .sizes import format_size, parse_size
 
 PRIORITIES = range(-1, 32768)  # as swapon(2) has them
 LEAST = 16 << 10  # bytes: allocations below that cost more in ranges of their own than they give
+NONE = "none"  # as children_limit: children that are executed go without
 TABLE = "[tool.hotswap]"
 _FILES = ("hotswap.toml", "pyproject.toml")
 _PREFIX = "HOTSWAP_"
-_FOREIGN = ("CONFIG", "DEBUG", "FAULTS", "GUARD", "MMU", "TEST_DIR")  # of the environment, and read elsewhere
+_FOREIGN = ("CONFIG", "DEBUG", "FAULTS", "GUARD", "JOIN", "MMU", "TEST_DIR")  # of the environment, and read elsewhere
 _OPTION = re.compile(r"(.*),([a-z]+)=([^,/]*)", re.DOTALL)
 
 
@@ -43,6 +44,7 @@ class Settings(NamedTuple):
     limit: int | None = None  # of resident memory
     swap: tuple[AreaSpec, ...] = ()
     min_size: int = 256 << 10  # bytes: allocations from here on are swappable
+    children_limit: str | None = None  # of each child process: a size, a part of ``limit`` in percent, or NONE
     origins: Mapping[str, str] = MappingProxyType({})
 
 
@@ -122,7 +124,23 @@ def _min_size(value: Any, base: Path | None) -> int:
     return size
 
 
-_PARSERS: dict[str, Callable[[Any, Path | None], Any]] = {"limit": _limit, "swap": _areas, "min_size": _min_size}
+def _children_limit(value: Any, base: Path | None) -> str:
+    if value != NONE:
+        children_bytes(value, 1 << 40)
+    return str(value)
+
+
+def children_bytes(value: int | str, limit: int) -> int:
+    """The limit of a child process, which may be a part of that of the program. Raises ``SizeError``."""
+    return parse_size(value, "children_limit", whole=lambda: limit)
+
+
+_PARSERS: dict[str, Callable[[Any, Path | None], Any]] = {
+    "limit": _limit,
+    "swap": _areas,
+    "min_size": _min_size,
+    "children_limit": _children_limit,
+}
 assert set(_PARSERS) == {*Settings._fields} - {"origins"}
 
 

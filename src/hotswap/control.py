@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import areafile, machine
+from . import areafile, joining, machine
 from .config import PRIORITIES
 from .engine import api
 from .errors import AreaError, HotswapError, UnsupportedError
@@ -83,17 +83,23 @@ class Swapoff(NamedTuple):
     seconds: float
 
 
-forked = False  # this is a child of fork without an engine
+forked = bool(api.BEGUN)  # this is a child without an engine
 FORKED = (
     "hotswap does not work in this child of fork(): it could not be set up (memory, descriptors, threads, or a SharedArray that "
     "its parent had attached); start it with the spawn method."
 )
+if api.BEGUN:
+    FORKED = (
+        f"hotswap does not work in this process: it was to share the areas of the one that started it, and could not "
+        f"({os.strerror(-api.BEGUN)}: 64 processes share them already, a file of theirs cannot be opened, or all others have ended)."
+    )
 
 
 def _in_child() -> None:
     """After fork: the engine has made the child a member of the family, with all its parent had, or could not."""
     global forked
-    forked = api.forked()
+    forked = forked or api.forked()
+    joining.in_child(forked)
     if not forked:
         api.steer_open()
 
@@ -101,8 +107,9 @@ def _in_child() -> None:
 os.register_at_fork(after_in_child=_in_child)
 
 
-def configure(*, guard: str | None = None) -> None:
-    """Settings of the whole process. ``guard``: which design keeps an area from vanishing under its users, one of ``GUARDS``:
+def configure(*, guard: str | None = None, children: bool | None = None) -> None:
+    """Settings of the whole process. ``children``: do processes that it starts anew from now on (``spawn``, ``forkserver``, ``subprocess``)
+    share its areas when they import hotswap? False at first; under ``hotswap run`` see ``--children-limit``. ``guard``: which design keeps an area from vanishing under its users, one of ``GUARDS``:
     ``percpu_ref`` unless HOTSWAP_GUARD in the environment names another; ``none`` is for experiments (swapoff may crash the
     process). Only while no area is on."""
     global _wanted
@@ -112,6 +119,10 @@ def configure(*, guard: str | None = None) -> None:
         if api.guard_choose(GUARDS[guard]):
             raise HotswapError("the guard cannot be changed while areas are on; switch them off first.")
         _wanted = None
+    if children is not None:
+        if forked:
+            raise UnsupportedError(FORKED)
+        joining.open_door(children)
 
 
 def guard_in_use() -> str:
@@ -120,8 +131,10 @@ def guard_in_use() -> str:
 
 
 _wanted = os.environ.get("HOTSWAP_GUARD") or None
-if _wanted in GUARDS:
+if _wanted in GUARDS and not api.joined():  # who joins takes the family's
     configure(guard=_wanted)
+if api.joined() and joining.VARIABLE in os.environ:
+    joining.in_child(forked)
 
 
 def _refuse_unknown_guard() -> None:

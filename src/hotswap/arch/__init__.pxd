@@ -65,6 +65,9 @@ cdef extern from "sync.h" nogil:
 cdef extern from "family.h" nogil:
     enum:
         THREADS "ARCH_THREADS"
+    bint founder "arch_founder"()
+    void loaded "arch_loaded"()
+    int family_door "arch_family_door"(uint64_t *said)
     void thread_slots "arch_thread_slots"()
     int thread_slot "arch_thread_slot"()
     int thread_slot_mine "arch_thread_slot_mine"()
@@ -127,6 +130,7 @@ cdef extern from "disk.h" nogil:
     enum:
         DISK_PIECES "ARCH_DISK_PIECES"
     int disk_transfer "arch_disk_transfer"(int fd, bint write, const uint64_t *addresses, int count, uint64_t each, uint64_t offset)
+    void disk_lock "arch_disk_lock"(int fd)
     void disk_unlock "arch_disk_unlock"(int fd)
     int disk_reopen "arch_disk_reopen"(int process, int fd, bint direct)
 

@@ -134,6 +134,8 @@ static __attribute__((noinline, unused)) int arch_disk_reopen(int process, int f
     int opened = open(name, O_RDWR | O_CLOEXEC | (direct ? O_DIRECT : 0));
     return opened < 0 ? -errno : opened;
 }
+/* Takes the lock that keeps a file ours, unless somebody has it. */
+static inline void arch_disk_lock(int fd) { flock(fd, LOCK_EX | LOCK_NB); }
 /* Lets go of the lock that keeps a file ours. Closing it would too, unless a child between fork and exec has it open as well. */
 static inline void arch_disk_unlock(int fd) { flock(fd, LOCK_UN); }
 #endif

@@ -90,7 +90,9 @@ static inline void arch_event_wait(arch_word *w, uint64_t seen, int64_t timeout_
 /* A mutex and a lock for readers, which processes that share memory may share. When the holder of a mutex dies the next one has it
  * all the same, after what the mutex guards was put right; `cut` counts how often that was. */
 typedef void (*arch_mend_call)(int argument);
-typedef struct { pthread_mutex_t lock; uint64_t cut; arch_mend_call mend; int64_t argument; } arch_mutex;
+typedef struct { pthread_mutex_t lock; uint64_t cut; int64_t mend, argument; } arch_mutex;  /* mend: which of the process's, + 1; 0: none */
+enum { ARCH_MENDS = 8 };
+static arch_mend_call *arch_mends(void);  /* this process's (family.h): code need not be at the same address in all */
 static inline void arch_mutex_init(arch_mutex *m)
 {
     pthread_mutexattr_t attributes;
@@ -100,20 +102,26 @@ static inline void arch_mutex_init(arch_mutex *m)
     pthread_mutex_init(&m->lock, &attributes);
     pthread_mutexattr_destroy(&attributes);
     m->cut = 0;
-    m->mend = NULL;
+    m->mend = 0;
 }
-/* What puts right what the mutex guards, called with it held by the first who has it after a holder died. */
-static inline void arch_mutex_mend(arch_mutex *m, arch_mend_call mend, int argument)
+/* What puts right what the mutex guards, called with it held by the first who has it after a holder died. Every process says so
+ * while it loads the engine, in the same order. */
+static __attribute__((unused)) void arch_mutex_mend(arch_mutex *m, arch_mend_call mend, int argument)
 {
+    arch_mend_call *mends = arch_mends();
+    int which = 0;
+    while (which < ARCH_MENDS - 1 && mends[which] && mends[which] != mend)
+        which++;
+    mends[which] = mend;
     m->argument = argument;
-    m->mend = mend;
+    m->mend = which + 1;
 }
 static __attribute__((noinline, cold, unused)) void arch_mutex_cut(arch_mutex *m)
 {
     m->cut++;
     pthread_mutex_consistent(&m->lock);
     if (m->mend)
-        m->mend((int)m->argument);
+        arch_mends()[m->mend - 1]((int)m->argument);
 }
 static inline void arch_mutex_lock(arch_mutex *m)
 {

@@ -1,5 +1,7 @@
 """The engine as Python calls it: each call lets go of the interpreter's lock first, since it may wait for a fault that a thread
 which holds that lock is stuck in. Numbers in, numbers out; sentences are made by those who call.
+
+Longer than 400 lines: it is one door, and each call through it is short.
 """
 
 import cython
@@ -12,8 +14,8 @@ from cython.cimports.hotswap.engine.child import child_is
 from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.guard.contract import guard_chosen
 from cython.cimports.hotswap.engine.handle import handle_drop, handle_new, handle_row
+from cython.cimports.hotswap.engine.join import family_begin, family_door
 from cython.cimports.hotswap.engine.mm import COUNTERS, elements_set, mm_at
-from cython.cimports.hotswap.engine.process import process_watch
 from cython.cimports.hotswap.engine.swaps import (
     SWAP_DIRECT,
     SWAP_FRONT,
@@ -59,8 +61,25 @@ LEVELS = (  # what mm_figure() tells behind the counters: pages; and the nanosec
     "stage_other_ns",
 )  # fmt: skip
 
-if process_watch():
+BEGUN = family_begin()  # 0, or the negative errno why this process could not join a family (join.py)
+if BEGUN and arch.founder():
     raise ImportError("hotswap cannot be loaded: there is no memory to note what a fork is to do.")
+
+
+def joined() -> bool:
+    """Did this process join the family of another one?"""
+    return not arch.founder()
+
+
+def door() -> tuple:
+    """Lets other processes join through this one: what HOTSWAP_JOIN tells them (arch/family.h): descriptor, inode, address; or a
+    negative errno alone."""
+    said = cython.declare(uint64_t[3])
+    with cython.nogil:
+        failed = family_door(said)
+    if failed:
+        return (failed,)
+    return said[0], said[1], said[2]
 
 
 def swap_on(

@@ -1,6 +1,5 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from hotswap cimport arch
-from hotswap.engine.store.contract cimport Store
 
 cdef enum:
     SWP_WRITEOK = 2         # new slots may be taken
@@ -21,8 +20,8 @@ cdef struct Cluster:        # all under the area's lock
 cdef struct Area:
     arch.word flags
     # Set up before publish, gone after retire; reading them needs the guard.
-    Store *store            # where the bytes are, and its name for them: a descriptor, this area's row
-    int handle
+    int store               # where the bytes are: a number of store/contract.py, since code lies elsewhere in each process
+    int handle              # and its name for the area
     int priority
     int turn                # pages it took since its equals had theirs; under active.lock
     uint64_t label          # address of the name that the log gives it, or 0

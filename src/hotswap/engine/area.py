@@ -22,7 +22,7 @@ from cython.cimports.hotswap.engine.guard.contract import (
     guard_unuse_mm,
     guard_use_mm,
 )
-from cython.cimports.hotswap.engine.store.contract import STORE_FILE, STORE_RAM
+from cython.cimports.hotswap.engine.store.contract import STORE_FILE, STORE_RAM, store_at
 from cython.cimports.hotswap.engine.store.ram import rams
 from cython.cimports.libc.errno import ENOSPC
 from cython.cimports.libc.stdint import uint64_t
@@ -35,11 +35,12 @@ made = cython.cast(cython.pointer(cython.pointer(Area)), arch.table(AREAS, cytho
 parked = cython.cast(cython.pointer(Parked), arch.table(AREAS, cython.sizeof(Parked)))
 active = cython.address(cython.cast(cython.pointer(Active), arch.table(1, cython.sizeof(Active)))[0])
 
-arch.mutex_init(cython.address(active.lock))
-active.count = 0
-for _row in range(AREAS):
-    arch.mutex_init(cython.address(areas[_row].lock))
-    objects[_row] = cython.address(areas[_row])
+if arch.founder():
+    arch.mutex_init(cython.address(active.lock))
+    active.count = 0
+    for _row in range(AREAS):
+        arch.mutex_init(cython.address(areas[_row].lock))
+        objects[_row] = cython.address(areas[_row])
 
 
 def area_at(type):
@@ -178,7 +179,7 @@ def area_figures(type, figures):
         figures.pages_out = arch.load(cython.address(area.pages_out))
         figures.errors = arch.load(cython.address(area.errors))
         figures.flags = arch.load(cython.address(area.flags))
-        packs: cython.bint = area.store.kind != STORE_FILE
+        packs: cython.bint = area.store != STORE_FILE
         figures.most = rams[type].most if packs else 0
         figures.held = arch.load(cython.address(rams[type].pool.pages)) if packs else 0
         figures.stored = arch.load(cython.address(rams[type].stored)) if packs else 0
@@ -193,7 +194,7 @@ def area_figures(type, figures):
 def area_read(area, addresses, count, pages, slot):
     """May block. Reads ``count`` pieces of ``pages`` pages each from consecutive slots; 0 or an errno. The caller holds the slots."""
     arch.check(not guard_inside(), b"no transfer is made inside a section that may not sleep")
-    failed = area.store.read(area.handle, addresses, count, pages, slot)
+    failed = store_at(area.store).read(area.handle, addresses, count, pages, slot)
     if failed:
         arch.add(cython.address(area.errors), 1)
     else:
@@ -205,9 +206,9 @@ def area_write(area, mm, addresses, count, pages, slot, element):
     """May block. Writes ``count`` pieces of ``pages`` pages each, which belong to ``mm`` (elements of that size, 0: unknown), to consecutive slots; how many were written, a
     negative errno when none was (store contract). The caller holds the slots."""
     arch.check(not guard_inside(), b"no transfer is made inside a section that may not sleep")
-    done = area.store.write(area.handle, mm, addresses, count, pages, slot, element)
+    done = store_at(area.store).write(area.handle, mm, addresses, count, pages, slot, element)
     if done > 0:
         arch.add(cython.address(area.pages_out), done * pages)
-    elif done != -ENOSPC or area.store.kind != STORE_RAM:
+    elif done != -ENOSPC or area.store != STORE_RAM:
         arch.add(cython.address(area.errors), 1)
     return done

@@ -15,7 +15,8 @@ from cython.cimports.hotswap.engine.mm import MMS, mm_at
 from cython.cimports.libc.stdint import uint64_t
 
 account = cython.address(cython.cast(cython.pointer(Account), arch.table(1, cython.sizeof(Account)))[0])
-arch.mutex_init(cython.address(account.lock))
+if arch.founder():
+    arch.mutex_init(cython.address(account.lock))
 
 
 def commit_area(type, usable):

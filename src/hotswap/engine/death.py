@@ -46,6 +46,8 @@ from cython.cimports.hotswap.engine.mm import (
 from cython.cimports.hotswap.engine.mmap import rows
 from cython.cimports.hotswap.engine.process import rest, resume
 from cython.cimports.hotswap.engine.profile import profile_forget
+from cython.cimports.hotswap.engine.store.contract import store_at
+from cython.cimports.hotswap.engine.store.file import files_lock
 from cython.cimports.hotswap.engine.store.ram import ram_disown
 from cython.cimports.hotswap.engine.swap_map import (
     CONTINUATION,
@@ -298,16 +300,17 @@ def settle_area(type):
         value: cython.int = area.map[slot]
         if value and value != SWAP_MAP_BAD:
             used += 1
-        elif not value and counts[slot] == FREED and area.store.discard:
-            area.store.discard(area.handle, slot)
+        elif not value and counts[slot] == FREED and store_at(area.store).discard:
+            store_at(area.store).discard(area.handle, slot)
     clusters_recount(area)
     arch.store(cython.address(area.inuse), used)
     arch.mutex_unlock(cython.address(area.lock))
 
 
 def take_over(member):
-    """May block. The areas that the dead one was switching on or off: what it had begun is given up or ended, whichever is nearer. The
-    others are at work again."""
+    """May block. The locks on the areas' files, which may have gone with it; and the areas that the dead one was switching on or off:
+    what it had begun is given up or ended, whichever is nearer. The others are at work again."""
+    files_lock()
     for type in range(AREAS):
         job = cython.address(everyones[member * AREAS + type])
         state = arch.load(cython.address(job.state))

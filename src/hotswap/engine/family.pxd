@@ -24,9 +24,11 @@ cdef struct Family:
     arch.word answer        # event: a member has done what it was asked for
     arch.word rest          # odd: everybody is to be at rest; counts up
     arch.word asker         # the member that asks for it
+    int guard               # the design that all use (guard/contract.pxd)
 
 cdef struct Own:            # of this process alone
     int member
+    bint door               # others may join through it
 
 cdef Member *members
 cdef Family *family

@@ -1,4 +1,4 @@
-"""The processes that share the engine's tables: one that loaded it, those it forked, and theirs.
+"""The processes that share the engine's tables: one that loaded it, those it forked, those that joined (join.py), and theirs.
 
 Each is a row, the *member*. Tables and locks are in memory that all of them have at the same place (arch/family.h); what is a
 process's own are its threads, its descriptors, its memory and its address spaces (``Mm.member`` says whose one is).
@@ -14,12 +14,13 @@ from cython.cimports.hotswap import arch
 
 members = cython.cast(cython.pointer(Member), arch.table(MEMBERS, cython.sizeof(Member)))
 family = cython.address(cython.cast(cython.pointer(Family), arch.table(1, cython.sizeof(Family)))[0])
-arch.mutex_init(cython.address(family.lock))
-own.member = 0
-for _row in range(MEMBERS):
-    arch.mutex_init(cython.address(members[_row].alive))
-arch.store(cython.address(members[0].state), MEMBER_LIVE)
-arch.store(cython.address(members[0].process), arch.process())
+if arch.founder():
+    arch.mutex_init(cython.address(family.lock))
+    own.member = 0
+    for _row in range(MEMBERS):
+        arch.mutex_init(cython.address(members[_row].alive))
+    arch.store(cython.address(members[0].state), MEMBER_LIVE)
+    arch.store(cython.address(members[0].process), arch.process())
 
 
 def family_take():

@@ -19,9 +19,10 @@ from cython.cimports.libc.stdint import int64_t, uint64_t
 mms = cython.cast(cython.pointer(Mm), arch.table(MMS, cython.sizeof(Mm)))
 mmlist = cython.address(cython.cast(cython.pointer(MmList), arch.table(1, cython.sizeof(MmList)))[0])
 
-arch.mutex_init(cython.address(mmlist.lock))
-mmlist.head = MM_NIL
-mmlist.tail = MM_NIL
+if arch.founder():
+    arch.mutex_init(cython.address(mmlist.lock))
+    mmlist.head = MM_NIL
+    mmlist.tail = MM_NIL
 
 
 def mm_at(index):

@@ -29,8 +29,9 @@ from cython.cimports.libc.errno import EMFILE, ENOSYS
 from cython.cimports.libc.stdint import uint64_t
 
 shms = cython.cast(cython.pointer(Shm), arch.table(MMS, cython.sizeof(Shm)))
-for _index in range(MMS):
-    arch.mutex_init(cython.address(shms[_index].lock))
+if arch.founder():
+    for _index in range(MMS):
+        arch.mutex_init(cython.address(shms[_index].lock))
 
 
 def shm_attach(shm, mm, start):

@@ -22,6 +22,7 @@ from cython.cimports.hotswap.engine.area import CLUSTER_SLOTS, SWP_WRITEOK, Area
 from cython.cimports.hotswap.engine.cluster import Run, cluster_mark, cluster_put, cluster_take
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
 from cython.cimports.hotswap.engine.guard.contract import NO_MM, guard, guard_unuse_mm, guard_use_mm
+from cython.cimports.hotswap.engine.store.contract import store_at
 from cython.cimports.libc.errno import EEXIST, EINVAL, ENOENT, ENOMEM
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 
@@ -198,8 +199,9 @@ def drop_one(area, offset):
 
 def slot_release(area, offset):
     """A slot is free. Caller: inside the guard, the area's lock; it may have been the last in use, so swapoff may go on now."""
-    if area.store.discard:
-        area.store.discard(area.handle, offset)
+    store = store_at(area.store)
+    if store.discard:
+        store.discard(area.handle, offset)
     cluster_put(area, offset)
     arch.add(cython.address(area.inuse), -1)
 

@@ -21,7 +21,7 @@ from cython.cimports.hotswap.engine.calm import calm_enter, calm_leave
 from cython.cimports.hotswap.engine.cluster import clusters_setup
 from cython.cimports.hotswap.engine.guard.contract import guard_publish
 from cython.cimports.hotswap.engine.mm import mmlist_tell
-from cython.cimports.hotswap.engine.store.contract import STORE_FILE, STORE_FRONT, STORE_RAM, store_at
+from cython.cimports.hotswap.engine.store.contract import STORE_FILE, STORE_FRONT, STORE_RAM
 from cython.cimports.hotswap.engine.store.file import file_on
 from cython.cimports.hotswap.engine.store.front import front_setup
 from cython.cimports.hotswap.engine.store.ram import IN_RAM, ram_setup, ram_stop, ram_teardown
@@ -56,10 +56,10 @@ def area_setup(fd, slots, priority):
         area_release_row(type)
         return -ENOMEM
     if fd == IN_RAM:
-        area.store = store_at(STORE_RAM)
+        area.store = STORE_RAM
         area.handle = type
     else:
-        area.store = store_at(STORE_FILE)
+        area.store = STORE_FILE
         area.handle = type
         file_on(type, fd, False)
     area.slots = slots
@@ -82,7 +82,7 @@ def area_front(type, most):
     area = area_at(type)
     failed = front_setup(type, area.handle, area.slots, most)
     if not failed:
-        area.store = store_at(STORE_FRONT)
+        area.store = STORE_FRONT
         area.handle = type
     return failed
 
@@ -110,6 +110,6 @@ def area_free_tables(type):
     map_free(cython.address(parked[type]), freeing.poison)
     arch.table_free(parked[type].buckets, freeing.poison)
     parked[type].buckets = cython.NULL
-    if area_at(type).store.kind != STORE_FILE:
+    if area_at(type).store != STORE_FILE:
         ram_teardown(type, freeing.poison)
     area_unmake(type)

@@ -16,8 +16,8 @@ from cython.cimports.hotswap.engine.area import SWP_WRITEOK, area_at, area_figur
 from cython.cimports.hotswap.engine.calm import calm_enter, calm_leave
 from cython.cimports.hotswap.engine.commit import commit_area
 from cython.cimports.hotswap.engine.entry import AREAS
-from cython.cimports.hotswap.engine.family import family_call, family_size, own
-from cython.cimports.hotswap.engine.guard.contract import choose_guard
+from cython.cimports.hotswap.engine.family import family, family_call, family_size, own
+from cython.cimports.hotswap.engine.guard.contract import choose_guard, guard_chosen
 from cython.cimports.hotswap.engine.store.file import fd_of, file_off, file_spread, opened, origins
 from cython.cimports.hotswap.engine.store.ram import IN_RAM, rams_wake
 from cython.cimports.hotswap.engine.swapoff import swapoff_forget, swapoff_start
@@ -27,7 +27,8 @@ from cython.cimports.libc.errno import EBUSY, EINVAL, ENAMETOOLONG, ENOMEM
 
 listed = cython.cast(cython.pointer(Listed), arch.table(AREAS, cython.sizeof(Listed)))
 swaps = cython.address(cython.cast(cython.pointer(Swaps), arch.table(1, cython.sizeof(Swaps)))[0])
-arch.mutex_init(cython.address(swaps.lock))
+if arch.founder():
+    arch.mutex_init(cython.address(swaps.lock))
 
 
 def swaps_begin(fd, slots, priority, how, name, length, most):
@@ -155,12 +156,13 @@ def swaps_look(type, found, figures):
 def swaps_choose_guard(which):
     """Another guard for the process. -EBUSY: an area is on, or coming."""
     arch.mutex_lock(cython.address(swaps.lock))
-    result = -EBUSY if family_size() > 1 else 0  # it is each process's own to know which is in use
+    result = -EBUSY if family_size() > 1 or own.door else 0  # it is each process's own to know which is in use
     for type in range(AREAS):
         if area_row_taken(type):
             result = -EBUSY
     if result == 0:
         result = choose_guard(which)
+        family.guard = guard_chosen()
     arch.mutex_unlock(cython.address(swaps.lock))
     return result
 

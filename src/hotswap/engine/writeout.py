@@ -61,8 +61,8 @@ def write_to(type, mm, page, addresses, count, order, first, ram_too):
     offset: uint64_t = taken >> 16
     # The slots that were just taken keep their area on.
     area = area_at(type)
-    packs: cython.bint = area.store.kind == STORE_RAM
-    element: cython.int = element_at(mm, page) if area.store.kind != STORE_FILE else 0
+    packs: cython.bint = area.store == STORE_RAM
+    element: cython.int = element_at(mm, page) if area.store != STORE_FILE else 0
     done: cython.int = -ENOSPC
     if ram_too or not packs:
         done = area_write(area, mm.index, addresses, got, cython.cast(uint64_t, 1) << order, offset, element)

@@ -68,6 +68,9 @@ class Disk(Faults):
     def disk_reopen(self, process, fd, direct):
         return fd  # there is one process
 
+    def disk_lock(self, fd):
+        pass
+
     def disk_unlock(self, fd):
         pass  # locks between processes: there is one
 

@@ -4,13 +4,16 @@ import contextlib
 import sys
 
 from .. import control
+from ..engine import api
 from ..errors import HotswapError
 from ..sizes import format_size
 from .plan import Plan, private_place
 
 
 def switch_on(plan: Plan) -> None:
-    """Says on standard error where a private area is, as nobody asked for that place. Raises what ``swapon`` does."""
+    """Nothing in a process that joined a family, whose areas are on. Says on standard error where a private area is, as nobody asked for that place. Raises what ``swapon`` does."""
+    if api.joined() and control.swaps():
+        return
     made: list[str] = []
     try:
         for area in plan.areas:

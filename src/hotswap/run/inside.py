@@ -11,12 +11,14 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from ..arena import Arena
+from .. import control, joining
+from ..arena import Arena, limit_pages
 from ..engine import api
-from ..errors import HotswapError
+from ..errors import HotswapError, SizeError
 from . import areas, exits
 from .plan import Plan
 
+_BOOT = os.path.join(os.path.dirname(__file__), "boot.py")
 heap: Arena | None = None  # what the program's large allocations come from; None: not under hotswap run
 notes: list[str] = []  # what does not hold here, in sentences
 
@@ -31,14 +33,67 @@ class _Heap(ctypes.Structure):
 
 
 def begin() -> None:
-    """Raises ``exits.Refused``, with what the process is to end with."""
+    """Raises ``exits.Refused``, with what the process is to end with. A child of the program (preload/exec.c) starts in any case."""
     plan = Plan.read(os.environ["HOTSWAP_RUN_PLAN"])
-    _restore_environment(plan)
+    child = os.environ["HOTSWAP_RUN_PROCESS"][0] in "+<"
+    library = _restore_environment()
+    if not child:
+        _begin(plan, library)
+    elif not _only_counts():
+        try:
+            _begin(plan, library)
+        except HotswapError as error:
+            print(f"hotswap: process {os.getpid()}, a child of the program, runs without swap: {error}", file=sys.stderr)
+
+
+def _begin(plan: Plan, library: str) -> None:
     with exits.code(exits.BAD_SIZE):
         arena = Arena(plan.limit)
+        if plan.children:
+            _children_pages(plan, arena)
     with exits.code(exits.NO_AREA):
         areas.switch_on(plan)
     start(arena, plan.least)
+    _look_after_children(plan, arena, library)
+
+
+def _only_counts() -> bool:
+    """Is this the process of multiprocessing (or loky) that has no more to do than to remove what others left behind?"""
+    return any("resource_tracker import main" in word for word in sys.orig_argv)
+
+
+def _children_pages(plan: Plan, arena: Arena) -> int:
+    try:
+        return limit_pages(plan.children, arena._order)
+    except SizeError as error:
+        raise SizeError(f"children_limit: {error}") from None
+
+
+def _look_after_children(plan: Plan, arena: Arena, library: str) -> None:
+    """Those that are executed join this process, and those that are forked get their limit."""
+    if not plan.children:
+        return
+    try:
+        door = joining.door()
+    except HotswapError as error:
+        notes.append(str(error))
+    else:
+        texts = library, f"HOTSWAP_RUN_BOOT={_BOOT}", f"HOTSWAP_RUN_PLAN={plan.of_child().text()}", door
+        failed = ctypes.PyDLL(None).hotswap_preload_children(*(os.fsencode(text) for text in texts))
+        if failed:
+            notes.append(f"children that are executed go without swap ({os.strerror(failed)})")
+    if plan.children != plan.limit:
+        os.register_at_fork(after_in_child=lambda: _limit_child(plan.children, arena))
+
+
+def _limit_child(limit: int, arena: Arena) -> None:
+    """In a child of fork, before its first line. What it has in memory beyond that goes out first."""
+    if control.forked:
+        return
+    try:
+        arena.limit = limit
+    except HotswapError as error:
+        print(f"hotswap: process {os.getpid()} keeps the limit of its parent: {error}", file=sys.stderr)
 
 
 def start(arena: Arena, least: int) -> None:
@@ -159,11 +214,11 @@ class _NumpyWatch:
             notes.append("this NumPy has its arrays from elsewhere than malloc: large ones stay in memory")
 
 
-def _restore_environment(plan: Plan) -> None:
-    """Children start as if hotswap were not there; who wants it in one starts that with ``hotswap run``."""
-    for name in ("HOTSWAP_RUN_PROCESS", "HOTSWAP_RUN_BOOT", "HOTSWAP_RUN_PLAN"):
+def _restore_environment() -> str:
+    """As it was before, so that other programs start as if hotswap were not there. The path of the library that was in front."""
+    for name in ("HOTSWAP_RUN_PROCESS", "HOTSWAP_RUN_BOOT", "HOTSWAP_RUN_PLAN", joining.VARIABLE):
         os.environ.pop(name, None)
-    if plan.preload is None:
-        os.environ.pop("LD_PRELOAD", None)
-    else:
-        os.environ["LD_PRELOAD"] = plan.preload
+    library, _, before = os.environ.pop("LD_PRELOAD").partition(":")
+    if before:
+        os.environ["LD_PRELOAD"] = before
+    return library

@@ -23,11 +23,18 @@ _PT_INTERP = 3  # the program header that names the dynamic linker, elf(5)
 _SCRIPTS = 4  # as often as the kernel follows #! lines
 
 
-def start(limit: str | None, swap: Sequence[str], min_size: str | None, config: str | None, command: Sequence[str]) -> NoReturn:
+def start(
+    limit: str | None,
+    swap: Sequence[str],
+    min_size: str | None,
+    config: str | None,
+    children_limit: str | None,
+    command: Sequence[str],
+) -> NoReturn:
     """``hotswap run``, with its options as they were given. A refusal is a sentence on standard error and an exit status."""
     try:
         with exits.code(exits.NO_AREA):
-            launch(plan.make(limit, swap, min_size, config), command)
+            launch(plan.make(limit, swap, min_size, config, children_limit), command)
     except HotswapError as error:
         print(f"hotswap: {error}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 1))
@@ -62,7 +69,7 @@ def additions(wanted: Plan) -> dict[str, str]:
         "LD_PRELOAD": f"{library}:{before}" if before else library,
         "HOTSWAP_RUN_PROCESS": str(os.getpid()),
         "HOTSWAP_RUN_BOOT": str(_HERE / "boot.py"),
-        "HOTSWAP_RUN_PLAN": wanted._replace(preload=before).text(),
+        "HOTSWAP_RUN_PLAN": wanted.text(),
         # Arrow brings allocators of its own, which do not ask malloc.
         "ARROW_DEFAULT_MEMORY_POOL": os.environ.get("ARROW_DEFAULT_MEMORY_POOL", "system"),
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import machine
-from ..config import AreaSpec, resolve
+from ..config import NONE, AreaSpec, children_bytes, resolve
 from ..errors import AreaError
 
 MIN_SIZE = "256K"
@@ -34,12 +34,13 @@ _NO_DISK = {"", "ramfs", "tmpfs", "devtmpfs", "proc", "sysfs", "squashfs", "iso9
 
 
 class Plan(NamedTuple):
-    """``limit`` and ``least`` in bytes. No ``areas``: a private one is made."""
+    """``limit`` and ``least`` in bytes. No ``areas``: a private one is made. ``children``: bytes in the limit of each child process; 0:
+    those that are executed go without hotswap, those that are forked keep the limit."""
 
     limit: int
     least: int
     areas: list[AreaSpec]
-    preload: str | None = None  # what LD_PRELOAD was before
+    children: int
 
     def text(self) -> str:
         """For the way into the program, by ``read``."""
@@ -47,8 +48,12 @@ class Plan(NamedTuple):
 
     @classmethod
     def read(cls, text: str) -> "Plan":
-        limit, least, areas, preload = json.loads(text)
-        return cls(limit, least, [AreaSpec(*area) for area in areas], preload)
+        limit, least, areas, children = json.loads(text)
+        return cls(limit, least, [AreaSpec(*area) for area in areas], children)
+
+    def of_child(self) -> "Plan":
+        """What a child that is executed is given. It shares the areas; where it cannot, it has a private one."""
+        return Plan(self.children, self.least, [], self.children)
 
 
 def make(
@@ -56,10 +61,16 @@ def make(
     swap: Iterable[str] = (),
     min_size: str | None = None,
     config: str | None = None,
+    children_limit: str | None = None,
 ) -> Plan:
     """What is given counts, then the environment, then the file of settings (``hotswap.config``), then half of the memory there is."""
-    settings = resolve({"limit": limit, "swap": tuple(swap), "min_size": min_size}, config=config)
-    return Plan(settings.limit or machine.memory() // 2, settings.min_size, list(settings.swap))
+    given = {"limit": limit, "swap": tuple(swap), "min_size": min_size, "children_limit": children_limit}
+    settings = resolve(given, config=config)
+    most = settings.limit or machine.memory() // 2
+    children = most if settings.children_limit is None else 0
+    if settings.children_limit not in (None, NONE):
+        children = children_bytes(settings.children_limit or "", most)
+    return Plan(most, settings.min_size, list(settings.swap), children)
 
 
 def private_place(limit: int) -> tuple[Path, int]:

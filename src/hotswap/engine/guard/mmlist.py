@@ -30,7 +30,8 @@ from cython.cimports.hotswap.engine.mm import MM_NIL, mm_at, mmlist_hold_next
 
 valid = cython.cast(cython.pointer(arch.word), arch.table(AREAS, cython.sizeof(arch.word)))
 nobodys = cython.cast(cython.pointer(arch.rwlock), arch.table(1, cython.sizeof(arch.rwlock)))
-arch.rwlock_init(cython.address(nobodys[0]))
+if arch.founder():
+    arch.rwlock_init(cython.address(nobodys[0]))
 
 
 def describe(guard):

@@ -22,8 +22,9 @@ from cython.cimports.libc.stdint import uint32_t
 
 insides = cython.cast(cython.pointer(Inside), arch.table(arch.THREADS, cython.sizeof(Inside)))
 domains = cython.cast(cython.pointer(Domain), arch.table(AREAS, cython.sizeof(Domain)))
-for _type in range(AREAS):
-    arch.mutex_init(cython.address(domains[_type].one))
+if arch.founder():
+    for _type in range(AREAS):
+        arch.mutex_init(cython.address(domains[_type].one))
 arch.barrier_setup()
 arch.thread_slots()
 

@@ -21,7 +21,8 @@ from cython.cimports.hotswap import arch
 
 seats = cython.cast(cython.pointer(Seat), arch.table(arch.THREADS, cython.sizeof(Seat)))
 machine = cython.address(cython.cast(cython.pointer(Machine), arch.table(1, cython.sizeof(Machine)))[0])
-arch.mutex_init(cython.address(machine.one))
+if arch.founder():
+    arch.mutex_init(cython.address(machine.one))
 arch.barrier_setup()
 arch.thread_slots()
 

@@ -19,7 +19,8 @@ from cython.cimports.hotswap import arch
 
 readers = cython.cast(cython.pointer(Reader), arch.table(arch.THREADS, cython.sizeof(Reader)))
 gp = cython.address(cython.cast(cython.pointer(GracePeriod), arch.table(1, cython.sizeof(GracePeriod)))[0])
-arch.mutex_init(cython.address(gp.one))
+if arch.founder():
+    arch.mutex_init(cython.address(gp.one))
 arch.barrier_setup()
 arch.thread_slots()
 

@@ -34,4 +34,6 @@ cdef int fd_of(uint64_t word) noexcept nogil
 cdef void file_spread(int type) noexcept nogil
 cdef void files_forked() noexcept nogil
 cdef void files_tidy() noexcept nogil
+cdef bint files_all() noexcept nogil
+cdef void files_lock() noexcept nogil
 cdef void files_close() noexcept nogil

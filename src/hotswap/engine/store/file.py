@@ -136,6 +136,25 @@ def files_tidy():
             file_open_late(type)
 
 
+def files_all():
+    """May block. Opens the files of all areas that are on, for a process that joins; False: one cannot be had."""
+    there: cython.bint = True
+    for type in range(FILE_ROWS):
+        if arch.load_acquire(cython.address(origins[type].generation)) & 1 and file_here(type) < 0:
+            # The area may have gone off meanwhile.
+            there = there and not arch.load_acquire(cython.address(origins[type].generation)) & 1
+    return there
+
+
+def files_lock():
+    """Who cleans up after a member locks what is not locked any more: the lock went with that one's open file where this process had to open
+    the file anew."""
+    for type in range(FILE_ROWS):
+        word = arch.load_acquire(cython.address(opened[type]))
+        if word and word >> FD_BITS == arch.load(cython.address(origins[type].generation)):
+            arch.disk_lock(fd_of(word))
+
+
 def files_close():
     """Closes what is no area's any more: nobody reads or writes there, since no slot of it is left."""
     for type in range(FILE_ROWS):

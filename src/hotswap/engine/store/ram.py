@@ -46,9 +46,10 @@ from cython.cimports.libc.errno import EIO, ENOMEM, ENOSPC
 from cython.cimports.libc.stdint import int64_t, uint64_t
 
 rams = cython.cast(cython.pointer(Ram), arch.table(AREAS, cython.sizeof(Ram)))
-for _row in range(AREAS):
-    arch.mutex_init(cython.address(rams[_row].pool.lock))
-    rams[_row].row = _row
+if arch.founder():
+    for _row in range(AREAS):
+        arch.mutex_init(cython.address(rams[_row].pool.lock))
+        rams[_row].row = _row
 
 
 def describe(store):

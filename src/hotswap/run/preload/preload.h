@@ -1,7 +1,7 @@
 /* The library that `hotswap run` has loaded before all others: it gives large allocations to the engine.
  *
- * heap.c takes the place of malloc and its family, calls.c that of system calls which could not reach swapped-out memory, and
- * python.c starts the rest inside the interpreter and keeps its tables in memory. In any process but the one it is meant for, and
+ * heap.c takes the place of malloc and its family, calls.c that of system calls which could not reach swapped-out memory, python.c
+ * starts the rest inside the interpreter and keeps its tables in memory, and exec.c takes it along to Python processes that the program starts. In any process but the one it is meant for, and
  * until hotswap_preload_start() is called, everything is handed on.
  */
 #ifndef HOTSWAP_PRELOAD_H

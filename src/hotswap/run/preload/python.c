@@ -160,11 +160,16 @@ static int event(const char *name, void *arguments, void *data)
         "{'__name__': 'hotswap.run.boot'})", NULL);
     return 0;
 }
-/* Is this the process that was meant, and not a child of it? Over exec its number and its start stay the same. */
+/* Is this the process that was meant, and not a child of it? Over exec its number and its start stay the same. What exec.c starts is
+ * named by a sign in front: + itself, < its parent. */
+static int child;
 static int meant(void)
 {
     const char *told = getenv("HOTSWAP_RUN_PROCESS");
-    return told && atol(told) == (long)getpid();
+    if (!told)
+        return 0;
+    child = *told == '+' || *told == '<';
+    return atol(told + child) == (long)(*told == '<' ? getppid() : getpid());
 }
 static __attribute__((constructor)) void begin(void)
 {
@@ -178,6 +183,6 @@ static __attribute__((constructor)) void begin(void)
 /* A program that never came to run Python was not helped, and its user should know. */
 static __attribute__((destructor)) void end(void)
 {
-    if (!started && meant())
+    if (!started && meant() && !child)
         fprintf(stderr, "hotswap: the program ended without having run Python in this process; nothing of it was swapped.\n");
 }
