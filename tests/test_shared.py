@@ -1,7 +1,6 @@
 """Shared arrays on real memory: what one space writes the others read, whatever reclaim and swapoffs do; in memory once; slots back at the end."""
 
 import contextlib
-import errno
 import gc
 import os
 import pickle
@@ -230,8 +229,8 @@ def test_bad_input(areas, spaces):
         pickle.dumps(shared)
     with pytest.raises(hotswap.SpaceError, match="SharedArray is attached"):
         one.snapshot()
-    views = [shared.attach(spaces[1]) for _ in range(31)]
-    with pytest.raises(hotswap.SpaceError, match="32 times"):
+    views = [shared.attach(spaces[1]) for _ in range(127)]
+    with pytest.raises(hotswap.SpaceError, match="128 times"):
         shared.attach(one)
     views.pop()
     gc.collect()
@@ -251,18 +250,3 @@ def test_a_space_that_protects_in_another_way_is_refused(areas, spaces, monkeypa
     monkeypatch.setenv("HOTSWAP_MMU", "copy")
     with hotswap.Space("4M") as other, pytest.raises(hotswap.UnsupportedError, match="another way"):
         shared.attach(other)
-
-
-def test_a_child_of_fork_does_not_see_it(areas, spaces):
-    areas(1, "32M")
-    shared = hotswap.SharedArray(spaces[0], MIB, "u1")
-    shared.array[...] = 1
-    child = os.fork()
-    if child == 0:
-        try:
-            with open("/proc/self/maps") as maps:
-                os._exit(any("memfd:hotswap" in line for line in maps))
-        finally:
-            os._exit(errno.EFAULT)
-    assert os.waitpid(child, 0)[1] == 0
-    assert (shared.array == 1).all()

@@ -1,5 +1,6 @@
-"""``SharedArray``: memory that several spaces of this process map, swapped as one."""
+"""``SharedArray``: memory that several spaces map, of one process or of a family of them, swapped as one."""
 
+import ast
 import errno
 import os
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ _ORDER = 4  # of its folios, which have one size: 64 KiB, where neither it nor t
 
 
 class _Object:
-    """The engine's object; lives as long as a ``SharedArray`` or any array on it."""
+    """The engine's object, as this process has it open: as long as a ``SharedArray`` or any array on it lives here."""
 
     __slots__ = ("folio", "index", "pages")
 
@@ -43,10 +44,25 @@ class _Object:
             self.destroy()
             raise
 
+    @classmethod
+    def named(cls, name: str) -> tuple["_Object", dict[str, Any]]:
+        """What a process of the family made under that name, and what it said of it."""
+        index, pages, order, info = api.shared_open(name.encode())
+        if index == -errno.ENOENT:
+            raise SpaceError(
+                f"there is no shared array {name!r} in this family of processes; make it first, with a shape, or start the process by fork."
+            )
+        if index < 0:
+            raise SpaceError(
+                f"shared array {name!r} cannot be opened ({os.strerror(-index)}): its processes let this one not look at what they have open."
+            )
+        self = cls.__new__(cls)
+        self.index, self.pages, self.folio = index, pages, 1 << order
+        return self, ast.literal_eval(info.decode())
+
     def destroy(self) -> None:
         index, self.index = self.index, -1
         if index >= 0 and not control.forked:
-            api.commit_drop(index)
             api.shared_destroy(index)
 
     def __del__(self) -> None:
@@ -66,7 +82,7 @@ class _View:
             space._arrays_gone()
             if start == -errno.EMFILE:
                 raise SpaceError(
-                    "the shared array is attached 32 times, which is all there can be; drop one of its arrays first."
+                    "the shared array is attached 128 times, which is all there can be; drop one of its arrays first."
                 )
             if start == -errno.ENOSYS:
                 raise UnsupportedError("the space protects memory in another way than the one the shared array was made in.")
@@ -85,7 +101,8 @@ class _View:
 
 
 class SharedArray:
-    """One array that several spaces of this process map: what is written through one is read through all. It reads as zeros at first.
+    """One array that several spaces map, of this process and of those forked from it: what is written through one is read through all.
+    It reads as zeros at first.
 
     ``space`` is the first to map it: ``shared.array`` is a plain ``numpy.ndarray`` there, ``shared.attach(other)`` one in another
     space. ``shape``, ``dtype`` and ``order`` are those of ``Space.empty``. ``limit``: bytes of it that may be in memory, its
@@ -93,8 +110,11 @@ class SharedArray:
     paged; None: that of the first space.
 
     It is paged as one thing: in memory once, whoever maps it, with a slot of its own for each page, and a swapoff visits it as it
-    visits a space. Arrays of it stay valid when the ``SharedArray`` goes; memory and slots are free when all have gone. It
-    is for the spaces of one process so far; sharing it with other processes comes later, and it cannot be pickled until then.
+    visits a space. Arrays of it stay valid when the ``SharedArray`` goes; memory and slots are free when all have gone, in all processes.
+
+    A child of fork has what its parent had attached, at the same places. ``name``: other processes of the family attach it by that,
+    ``SharedArray(space, name="grid")``, without a shape, which the name stands for; also those that were forked before it was made.
+    ``unlink()`` makes the name free, for another one; the array stays as long as somebody has it.
 
     Raises ``OutOfSwap`` (a ``MemoryError``) when limits and areas could not hold it, ``UnsupportedError`` before Linux 5.14.
     """
@@ -102,14 +122,19 @@ class SharedArray:
     def __init__(
         self,
         space: Space,
-        shape: int | Sequence[int],
+        shape: int | Sequence[int] | None = None,
         dtype: DTypeLike = float,
         order: Literal["C", "F"] = "C",
         *,
         limit: int | str | None = None,
         folio: int | str | None = None,
+        name: str | None = None,
     ):
         index = space._open()
+        self._name = name
+        if shape is None:
+            self._find(space, limit, folio)
+            return
         self._dtype, self._shape, self._nbytes = _measure(shape, dtype)
         self._layout: Literal["C", "F"] = order
         if self._nbytes == 0:
@@ -120,10 +145,46 @@ class SharedArray:
         least = api.least_limit(self._order) * PAGE
         wanted = limit_pages(max(int(limit_for(space, None)), least) if limit is None else limit, self._order)
         self._object = _Object(-(-pages >> self._order) << self._order, self._order, wanted, api.space_features(index))
+        if name is not None:
+            self._call(name)
         self.array: NDArray[Any] = self.attach(space)
 
+    def _find(self, space: Space, limit: int | str | None, folio: int | str | None) -> None:
+        """Another process's, by its name."""
+        if self._name is None:
+            raise SizeError("a shared array needs a shape, or the name of one that there is.")
+        if limit is not None or folio is not None:
+            raise SpaceError(f"shared array {self._name!r} is attached, and has the limit and the folios it was made with.")
+        self._object, info = _Object.named(self._name)
+        self._order = self._object.folio.bit_length() - 1
+        self._dtype, self._shape, self._layout = np.dtype(info["dtype"]), info["shape"], info["order"]
+        self._nbytes = info["nbytes"]
+        self.array = self.attach(space)
+
+    def _call(self, name: str) -> None:
+        what = np.lib.format.dtype_to_descr(self._dtype)
+        info = {"dtype": what, "shape": self._shape, "order": self._layout, "nbytes": self._nbytes}
+        result = api.shared_name(self._object.index, name.encode(), repr(info).encode())
+        if result == -errno.EEXIST:
+            raise SpaceError(f"there is a shared array {name!r} already; unlink() it first, or leave out the shape to attach it.")
+        if result:
+            raise SpaceError(
+                f"name {name!r} is refused: it has 1 to 256 bytes, and a dtype whose description has no more than a thousand."
+            )
+
+    @property
+    def name(self) -> str | None:
+        """What others find it by; None: it has no name, or none any more."""
+        return self._name
+
+    def unlink(self) -> None:
+        """Nobody finds it by its name from now on. Raises ``SpaceError`` when it has none."""
+        name, self._name = self._name, None
+        if name is None or api.shared_unname(name.encode()):
+            raise SpaceError("the shared array has no name, or somebody has unlinked it.")
+
     def attach(self, space: Space) -> NDArray[Any]:
-        """The same memory as an array in ``space``, writable like any. Each call maps it anew, up to 32 times at a time."""
+        """The same memory as an array in ``space``, writable like any. Each call maps it anew, up to 128 times at a time in all processes."""
         view = _View(self._object, space, self._nbytes)
         return np.ndarray(self._shape, self._dtype, buffer=np.asarray(view), order=self._layout)
 
@@ -147,7 +208,7 @@ class SharedArray:
 
     def __reduce__(self) -> NoReturn:
         raise UnsupportedError(
-            "a SharedArray is for the spaces of one process so far and cannot be pickled; pass a copy of its array."
+            "a SharedArray cannot be pickled: children of fork have it without, others of the family attach it by its name."
         )
 
     def __repr__(self) -> str:

@@ -261,8 +261,12 @@ static inline int arch_mmu_populate(uint64_t address, uint64_t bytes)
     return arch_madvise(address, bytes, MADV_POPULATE_WRITE) ? -errno : 0;
 }
 
-/* Shared memory: an object is an unnamed file in memory. The engine sees it through a mapping of its own, on which nothing is a
- * fault; others attach it over a part of their range of addresses, where whatever they do not have mapped is one. */
+/* Shared memory: an object is an unnamed file in memory. Each process that uses it has a mapping of its own for the engine, on which
+ * nothing is a fault; address spaces attach it over a part of their range, where whatever they do not have mapped is one.
+ *
+ * Pages leave it for all processes at once: a pipe takes hold of them (no copy), a hole is punched, which takes them out of every
+ * mapping anywhere, and then the pipe has the bytes, those included that were written up to the punch. A hole in a larger page of the
+ * kernel's would be filled with zeros where the pipe still looks, so pages are only made through mappings that have none. */
 
 /* The object's descriptor, or a negative errno. */
 static inline int arch_shm_open(uint64_t bytes)
@@ -283,10 +287,11 @@ static inline void *arch_shm_place(void *where, uint64_t bytes, int flags, int f
     if (p != MAP_FAILED) {
         madvise(p, bytes, MADV_DONTFORK);
         madvise(p, bytes, MADV_DONTDUMP);
+        madvise(p, bytes, MADV_NOHUGEPAGE);
     }
     return p;
 }
-/* The engine's own mapping: its address, or 0. */
+/* The engine's own mapping: its address, or 0. arch_release() takes it away. */
 static inline uint64_t arch_shm_map(int object, uint64_t bytes)
 {
     void *p = arch_shm_place(NULL, bytes, MAP_SHARED, object);
@@ -313,7 +318,52 @@ static inline int arch_shm_attach(int fd, int object, uint64_t address, uint64_t
     }
     return 0;
 }
-/* Gives pages of the object back to the system; nobody has them mapped. */
+/* A pipe to hold pages in, its ends for reading and writing: how many bytes it can hold, or a negative errno. */
+static inline int arch_shm_pipe(int *ends)
+{
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
+        return -errno;
+    int bytes = fcntl(ends[1], F_SETPIPE_SZ, 1 << 20);
+    return bytes > 0 ? bytes : fcntl(ends[1], F_GETPIPE_SZ);
+}
+/* Takes hold of pages: how many bytes of them, or a negative errno. */
+static inline int64_t arch_shm_hold(int object, int end, uint64_t offset, uint64_t bytes)
+{
+    loff_t at = (loff_t)offset;
+    uint64_t held = 0;
+    while (held < bytes) {
+        ssize_t got = splice(object, &at, end, NULL, bytes - held, SPLICE_F_NONBLOCK);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return held ? (int64_t)held : got ? -errno : -EIO;
+        held += (uint64_t)got;
+    }
+    return (int64_t)held;
+}
+/* The bytes of pages that are held; they are let go. 0, or a negative errno. */
+static inline int arch_shm_held(int end, uint64_t to, uint64_t bytes)
+{
+    while (bytes) {
+        ssize_t got = read(end, (void *)(uintptr_t)to, bytes);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got ? -errno : -EIO;
+        to += (uint64_t)got;
+        bytes -= (uint64_t)got;
+    }
+    return 0;
+}
+/* How many bytes are held. */
+static inline uint64_t arch_shm_holds(int end)
+{
+    int bytes = 0;
+    return ioctl(end, FIONREAD, &bytes) ? 0 : (uint64_t)bytes;
+}
+/* Has the object a page there? */
+static inline int arch_shm_has(int object, uint64_t offset) { return lseek(object, (off_t)offset, SEEK_DATA) == (off_t)offset; }
+/* Gives pages of the object back to the system, and takes them out of every mapping. */
 static inline int arch_shm_punch(int object, uint64_t offset, uint64_t bytes)
 {
     return fallocate(object, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)bytes) ? -errno : 0;

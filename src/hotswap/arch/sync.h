@@ -61,6 +61,22 @@ static inline void arch_bit_lock(arch_word *w)
         }
     }
 }
+/* The same, but it gives up while `stop` is odd, for a lock whose holder may be a process that died: whoever cleans up after it has
+ * everybody stop first. 0: not taken. */
+static inline int arch_bit_lock_unless(arch_word *w, arch_word *stop)
+{
+    for (;;) {
+        uint64_t v = arch_load(w);
+        if (!(v & ARCH_LOCKED)) {
+            if (arch_cas(w, v, v | ARCH_LOCKED))
+                return 1;
+        } else if (arch_load_acquire(stop) & 1) {
+            return 0;
+        } else if ((v & ARCH_WAITERS) || arch_cas(w, v, v | ARCH_WAITERS)) {
+            arch_futex_wait(w, (uint32_t)(v | ARCH_WAITERS), 20000);
+        }
+    }
+}
 static inline void arch_bit_unlock(arch_word *w, uint64_t value)
 {
     uint64_t old = __atomic_exchange_n(&w->v, value & ~(uint64_t)(ARCH_LOCKED | ARCH_WAITERS), __ATOMIC_RELEASE);

@@ -16,6 +16,7 @@ from cython.cimports.hotswap.engine.guard.contract import guard_chosen
 from cython.cimports.hotswap.engine.handle import handle_drop, handle_new, handle_row
 from cython.cimports.hotswap.engine.join import family_begin, family_door
 from cython.cimports.hotswap.engine.mm import COUNTERS, elements_set, mm_at
+from cython.cimports.hotswap.engine.shm import here, shms
 from cython.cimports.hotswap.engine.swaps import (
     SWAP_DIRECT,
     SWAP_FRONT,
@@ -381,12 +382,48 @@ def mmu_found() -> tuple:
 
 
 def shared_create(pages: cython.ulonglong, limit: cython.ulonglong, order: cython.int, features: cython.int) -> int:
-    """A shared object's index, among those of spaces, or a negative errno (attach.shm_create)."""
+    """A shared object's number, among those of spaces, or a negative errno (attach.shm_create)."""
     with cython.nogil:
         calm_enter()
         result = attach.shm_create(pages, limit, order, features)
         calm_leave()
+    if result >= 0:
+        here[result].users = 1
     return handle_new(result) if result >= 0 else result
+
+
+def shared_name(shared: cython.int, name: bytes, info: bytes) -> int:
+    """0; -EEXIST: an object of the family has that name; -EINVAL: too long."""
+    shared = handle_row(shared)
+    return attach.shm_name(
+        shared,
+        cython.cast(cython.pointer(uint8_t), cython.cast(cython.p_char, name)),
+        len(name),
+        cython.cast(cython.pointer(uint8_t), cython.cast(cython.p_char, info)),
+        len(info),
+    )
+
+
+def shared_open(name: bytes) -> tuple:
+    """An object that a member of the family named: its number, pages, order, and what its maker said of it; or a negative errno."""
+    text = cython.cast(cython.p_char, name)
+    length: cython.int = len(name)
+    with cython.nogil:
+        calm_enter()
+        result = attach.shm_open_named(cython.cast(cython.pointer(uint8_t), text), length)
+        calm_leave()
+    if result < 0:
+        return result, 0, 0, b""
+    here[result].users += 1
+    mm = mm_at(result)
+    object = cython.address(shms[result])
+    said = cython.cast(cython.p_char, cython.address(object.info[0]))[: object.info_length]
+    return handle_new(result), mm.arena_pages, mm.order, said
+
+
+def shared_unname(name: bytes) -> int:
+    text = cython.cast(cython.p_char, name)
+    return attach.shm_unname(cython.cast(cython.pointer(uint8_t), text), len(name))
 
 
 def shared_attach(space: cython.int, shared: cython.int) -> int:
@@ -400,6 +437,10 @@ def shared_attach(space: cython.int, shared: cython.int) -> int:
 def shared_destroy(shared: cython.int) -> int:
     handle: cython.int = shared
     shared = handle_row(shared)
+    here[shared].users -= 1
+    if here[shared].users:
+        handle_drop(handle)
+        return 0
     with cython.nogil:
         result = attach.shm_destroy(shared)
     if result == 0:

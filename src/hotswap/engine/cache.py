@@ -21,6 +21,7 @@ import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import BUCKETS, SWP_WRITEOK, Area
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
+from cython.cimports.hotswap.engine.family import family
 from cython.cimports.hotswap.engine.guard.contract import guard
 from cython.cimports.hotswap.engine.mm import (
     FRAME_BUSY,
@@ -54,6 +55,7 @@ def frames_setup(mm):
             frame = cython.address(mm.frames[number])
             frame.level = level
             frame.page = page
+            frame.holds = 0
             frame.state = FRAME_EMPTY
             frame.next = number + 1 if place + 1 < pool.count else NO_FRAME
             if place == 0:
@@ -76,6 +78,9 @@ def frame_take(mm, empty, order):
     free or on standby."""
     pool = pool_for(mm, order)
     arch.mutex_lock(cython.address(mm.frame_lock))
+    if mm.frames_cut:
+        arch.mutex_unlock(cython.address(mm.frame_lock))
+        return NO_FRAME
     number = pool.empty_head if empty else pool.ready_head
     if number == NO_FRAME:
         number = pool.ready_head if empty else pool.empty_head
@@ -102,12 +107,15 @@ def frame_take(mm, empty, order):
 
 
 def frame_wait(mm, order):
-    """May block. A frame to read into; those that are out come back when their transfers end."""
+    """May block. A frame to read into; those that are out come back when their transfers end. NO_FRAME, for an object only: somebody
+    died who may have had them (shm_death.py)."""
     while True:
         seen = arch.event_read(cython.address(mm.relief))
         number = frame_take(mm, False, order)
         if number != NO_FRAME:
             return number
+        if mm.shared and arch.load_acquire(cython.address(family.rest)) & 1:
+            return NO_FRAME
         arch.event_wait(cython.address(mm.relief), seen, 10000)
 
 
@@ -117,7 +125,9 @@ def frame_put(mm, frame, state):
     arch.mutex_lock(cython.address(mm.frame_lock))
     arch.check(mm.frames[frame].state == FRAME_BUSY, b"a frame that is given back was its giver's own")
     mm.frames[frame].state = state
-    if state == FRAME_EMPTY:
+    if mm.frames_cut:
+        pass
+    elif state == FRAME_EMPTY:
         mm.frames[frame].next = pool.empty_head
         pool.empty_head = frame
     else:
@@ -182,6 +192,7 @@ def cache_settle(mm, frame, keep):
     record = cython.address(mm.frames[frame])
     if keep:
         record.state = FRAME_STANDBY
+    if keep and not mm.frames_cut:
         pool = cython.address(mm.pools[record.level])
         record.next = NO_FRAME
         record.prev = pool.standby_tail
@@ -190,7 +201,7 @@ def cache_settle(mm, frame, keep):
         else:
             pool.standby_head = frame
         pool.standby_tail = frame
-    else:
+    if not keep:
         record.state = FRAME_BUSY
     arch.mutex_unlock(cython.address(mm.frame_lock))
     if keep:
@@ -271,8 +282,9 @@ def standby_drop(area, owner, frame):
         index_remove(area, owner, frame)
         cache_flag_clear(area, entry_offset(record.entry), record.slots)
         record.state = FRAME_READY
-        record.next = owner.pools[record.level].ready_head
-        owner.pools[record.level].ready_head = frame
+        if not owner.frames_cut:
+            record.next = owner.pools[record.level].ready_head
+            owner.pools[record.level].ready_head = frame
     arch.mutex_unlock(cython.address(owner.frame_lock))
     arch.event_wake(cython.address(owner.relief))
 
@@ -365,6 +377,8 @@ def standby_claim(mm, frame):
 def standby_unlink(mm, frame):
     record = cython.address(mm.frames[frame])
     pool = cython.address(mm.pools[record.level])
+    if mm.frames_cut:
+        return
     if record.prev != NO_FRAME:
         mm.frames[record.prev].next = record.next
     else:

@@ -46,6 +46,7 @@ from cython.cimports.hotswap.engine.mm import (
 from cython.cimports.hotswap.engine.mmap import rows
 from cython.cimports.hotswap.engine.process import rest, resume
 from cython.cimports.hotswap.engine.profile import profile_forget
+from cython.cimports.hotswap.engine.shm_death import shms_lost, shms_mend
 from cython.cimports.hotswap.engine.store.contract import store_at
 from cython.cimports.hotswap.engine.store.file import files_lock
 from cython.cimports.hotswap.engine.store.ram import ram_disown
@@ -117,7 +118,7 @@ def mourn(member):
     done: cython.bint = rest_of_all(number)
     if done and family_live(member):
         remove_member(member)
-        done = count_everything()
+        done = shms_mend() and count_everything()
     arch.store_release(cython.address(family.rest), number + 1)  # even: everybody may go on
     resume()
     arch.event_wake(cython.address(family.answer))
@@ -175,12 +176,14 @@ def remove_member(member):
     """Its address spaces and the numbers of its threads, and of the child it was about to fork, if that has not begun. References are
     counted anew afterwards."""
     remove_spaces(member)
+    shms_lost(member)
     for child in range(MEMBERS):
         row = cython.address(members[child])
         mine: cython.bint = arch.load_acquire(cython.address(row.state)) == MEMBER_COMING
         mine = mine and arch.load(cython.address(row.parent)) == member + 1
         if mine and arch.cas(cython.address(row.process), 0, NOT_TO_COME):
             remove_spaces(child)
+            shms_lost(child)
             family_give(child)
     process = arch.load(cython.address(members[member].process))
     percpu_ref.forget(process)
@@ -193,7 +196,7 @@ def remove_member(member):
 def remove_spaces(member):
     for index in range(MMS):
         mm = mm_at(index)
-        if arch.load_acquire(cython.address(rows[index])) and mm.member == member:
+        if arch.load_acquire(cython.address(rows[index])) and mm.member == member and not mm.shared:
             commit_drop(index)
             if arch.load(cython.address(mm.packed)):
                 for type in range(AREAS):

@@ -27,12 +27,14 @@ from cython.cimports.hotswap.engine.mm import (
     Frame,
     Pte,
     Vma,
+    mm_at,
     mmlist_add,
     mmlist_remove,
     pte_entry,
     pte_order,
 )
 from cython.cimports.hotswap.engine.mmap import mm_new, rows
+from cython.cimports.hotswap.engine.shm import view_add, view_drop
 from cython.cimports.hotswap.engine.sizes import ADAPTIVE, pools_copy
 from cython.cimports.hotswap.engine.swap_map import COUNT_CONTINUED, SWAP_MAP_BAD, SWAP_MAP_MAX
 from cython.cimports.libc.errno import EMFILE, ENOMEM
@@ -82,6 +84,11 @@ def copy_range(mm, child, number):
     arch.store(cython.address(child.vmas[number].dense), arch.load(cython.address(mm.vmas[number].dense)))
     child.vmas[number].shm = MM_NIL
     child.vma_count = number + 1
+    if mm.vmas[number].shm != MM_NIL:  # has no entries
+        failed = view_add(mm_at(mm.vmas[number].shm), child.index, mm.vmas[number].start)
+        if not failed:
+            child.vmas[number].shm = mm.vmas[number].shm
+        return failed
     batch = cython.declare(Batch)
     batch.count = 0
     batch.type = 0
@@ -161,7 +168,10 @@ def drop_space(mm):
     """May block. A space whose process has gone, or never came: its references, its tables and its row. Its memory went with the process."""
     if mm.ptes:
         for number in range(mm.vma_count):
-            drop_range(mm, number)
+            if mm.vmas[number].shm != MM_NIL:
+                view_drop(mm_at(mm.vmas[number].shm), mm.index, mm.vmas[number].start)
+            else:
+                drop_range(mm, number)
     space_bury(mm)
 
 
@@ -174,6 +184,8 @@ def space_bury(mm):
     arch.table_free(mm.vmas, False)
     arch.table_free(mm.frames, False)
     arch.table_free(mm.elements, False)
+    if mm.shared:
+        arch.table_room_free(mm.staging, mm.staging_pages << 12)
     mm.arena = 0
     mm.staging = 0
     mm.ptes = cython.NULL

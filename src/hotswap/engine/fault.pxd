@@ -8,6 +8,7 @@ cdef enum:
 cdef enum:                  # what became of a fault
     FAULT_SERVED = 0
     FAULT_WAITS = 1         # there is no memory for it
+    FAULT_RESTS = 3         # a process of the family died, and everybody is asked to rest
     FAULT_LOST = 2          # its page was poisoned before, or belongs to no array
 
 cdef void fault_main(int index) noexcept nogil

@@ -35,7 +35,8 @@ from cython.cimports.hotswap.engine.cache import (
     frame_wait,
 )
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
-from cython.cimports.hotswap.engine.folio import folio_fit
+from cython.cimports.hotswap.engine.family import family
+from cython.cimports.hotswap.engine.folio import NO_FOLIO, folio_fit
 from cython.cimports.hotswap.engine.lru import lru_insert, lru_refault
 from cython.cimports.hotswap.engine.mm import (
     AHEAD_HITS,
@@ -79,7 +80,7 @@ from cython.cimports.hotswap.engine.profile import (
 )
 from cython.cimports.hotswap.engine.readahead import readahead_after
 from cython.cimports.hotswap.engine.reclaim import charge, charge_now, uncharge
-from cython.cimports.hotswap.engine.shm import shm_fill, shm_view, shm_zero
+from cython.cimports.hotswap.engine.shm import shm_fill, shm_said, shm_view, shm_zero
 from cython.cimports.hotswap.engine.stream import stream_moved
 from cython.cimports.hotswap.engine.swap_map import swap_free
 from cython.cimports.libc.errno import EIO
@@ -113,6 +114,9 @@ def serve_or_wait(mm, address, flags):
     """FAULT_WAITS after a wait for memory that could not be had: it is time to look anew."""
     seen = arch.event_read(cython.address(mm.relief))
     result = serve_once(mm, address, flags)
+    if result == FAULT_RESTS:
+        arch.nap_us(1000)
+        return FAULT_WAITS
     if result != FAULT_WAITS:
         return result
     if not arch.swap(cython.address(mm.full_said), 1):
@@ -163,6 +167,8 @@ def serve_view(mm, number, page, write):
     vma = cython.address(mm.vmas[number])
     shm = mm_at(vma.shm)
     folio = folio_fit(shm, cython.address(shm.vmas[0]), page - vma.start, write, False)
+    if folio == NO_FOLIO:
+        return FAULT_RESTS
     pte = cython.address(shm.ptes[folio])
     lost: cython.bint = arch.load(cython.address(pte.state)) & PTE_KIND == PTE_POISON
     state = fault_folio(shm, folio, write)
@@ -174,7 +180,9 @@ def serve_view(mm, number, page, write):
     arch.bit_unlock(cython.address(pte.state), state)
     if lost:
         return FAULT_LOST
-    return FAULT_SERVED if kind == PTE_CLEAN or kind == PTE_DIRTY or kind == PTE_POISON else FAULT_WAITS
+    if kind == PTE_CLEAN or kind == PTE_DIRTY or kind == PTE_POISON:
+        return FAULT_SERVED
+    return FAULT_RESTS if arch.load(cython.address(family.rest)) & 1 else FAULT_WAITS
 
 
 def stray(mm, page):
@@ -261,6 +269,9 @@ def fill_in(mm, page, order, value):
     if not charge(mm, cython.cast(uint64_t, 1) << order):
         return arch.load(cython.address(mm.ptes[page].state))
     frame = frame_wait(mm, order)
+    if frame == NO_FRAME:
+        uncharge(mm, cython.cast(uint64_t, 1) << order)
+        return arch.load(cython.address(mm.ptes[page].state))
     arch.fill(frame_address(mm, frame), cython.cast(uint64_t, 4096) << order, value)
     return map_folio(mm, page, order, frame, 0, True)
 
@@ -276,6 +287,9 @@ def swap_in(mm, page, order, state, write):
         seen = arch.event_read(cython.address(mm.relief))
         frame = cache_take(mm, entry, 1 << order)
         if frame == CACHE_BUSY:
+            if mm.shared and arch.load_acquire(cython.address(family.rest)) & 1:  # who had it in hand may have died
+                uncharge(mm, cython.cast(uint64_t, 1) << order)
+                return state
             arch.event_wait(cython.address(mm.relief), seen, 1000)
     profile_stage(mm, STAGE_CACHE)
     if frame >= 0:
@@ -288,8 +302,13 @@ def swap_in(mm, page, order, state, write):
         if frame == NO_FRAME:
             uncharge(mm, cython.cast(uint64_t, 1) << order)
             poison(mm, page, cython.cast(uint64_t, 1) << order)
+            if mm.shared:
+                shm_said(mm, page, pte_make(PTE_POISON, order, 0))
             release_entry(entry, order)
             return pte_make(PTE_POISON, order, 0)
+        if frame == CACHE_BUSY:
+            uncharge(mm, cython.cast(uint64_t, 1) << order)
+            return state
     state = map_folio(mm, page, order, frame, entry, write)
     profile_stage(mm, STAGE_MAP)
     readahead_after(mm, page, order)
@@ -297,9 +316,12 @@ def swap_in(mm, page, order, state, write):
 
 
 def read_entry(mm, entry, order, page):
-    """May block. A frame with the entry's bytes; NO_FRAME, and a line in the log, when they cannot be read."""
+    """May block. A frame with the entry's bytes; NO_FRAME, and a line in the log, when they cannot be read; CACHE_BUSY, of an object: there
+    is none until everybody has rested."""
     type = entry_type(entry)
     frame = frame_wait(mm, order)
+    if frame == NO_FRAME:
+        return CACHE_BUSY
     profile_stage(mm, STAGE_FRAME)
     failed: cython.int = EIO
     address = cython.declare(uint64_t[1])
@@ -333,7 +355,7 @@ def map_folio(mm, page, order, frame, entry, write):
     clean: cython.bint = not write and not mostly_written(mm)
     if mm.shared:
         clean = clean and mm.features & arch.MMU_SHARED_WP != 0
-        shm_fill(mm, page, order, frame_address(mm, frame))
+        shm_fill(mm, page, length, frame_address(mm, frame))
         frame_put(mm, frame, FRAME_READY)
     elif clean:
         arch.check(not arch.mmu_copy(mm.fd, address, frame_address(mm, frame), length, True), b"a folio can be mapped")
@@ -345,6 +367,8 @@ def map_folio(mm, page, order, frame, entry, write):
         frame_put(mm, frame, FRAME_READY)
     if clean:
         return pte_make(PTE_CLEAN, order, entry) | flags
+    if mm.shared:
+        shm_said(mm, page, pte_make(PTE_DIRTY, order, 0) | flags)
     release_entry(entry, order)
     return pte_make(PTE_DIRTY, order, 0) | flags
 
@@ -355,6 +379,8 @@ def write_clean(mm, page, order, state):
     arch.add(cython.address(mm.counter[WROTE_CLEAN]), 1)
     if not mm.shared:  # else by who maps the view
         arch.mmu_protect(mm.fd, address_of(mm, page), cython.cast(uint64_t, 4096) << order, False)
+    else:
+        shm_said(mm, page, pte_make(PTE_DIRTY, order, 0) | (state & (PTE_ACTIVE | PTE_WORKINGSET)))
     release_entry(pte_entry(state), order)
     return pte_make(PTE_DIRTY, order, 0) | (state & (PTE_ACTIVE | PTE_WORKINGSET))
 

@@ -25,6 +25,7 @@ from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import CLUSTER_SLOTS
 from cython.cimports.hotswap.engine.cache import cache_has
 from cython.cimports.hotswap.engine.entry import entry_offset
+from cython.cimports.hotswap.engine.family import family
 from cython.cimports.hotswap.engine.lru import lru_link_behind
 from cython.cimports.hotswap.engine.mm import (
     FOLIO_MERGES,
@@ -50,12 +51,14 @@ from cython.cimports.libc.stdint import uint32_t, uint64_t
 
 
 def folio_lock(mm, page):
-    """May block. Locks the entry of the folio that ``page`` is in; its first page."""
+    """May block. Locks the entry of the folio that ``page`` is in; its first page. NO_FOLIO: of an object, which somebody may have locked
+    who died; the caller lets go of its locks, so that everybody can rest, and comes again."""
     while True:
         order = pte_order(arch.load(cython.address(mm.ptes[page].state)))
         folio: uint64_t = page >> order << order
         pte = cython.address(mm.ptes[folio])
-        arch.bit_lock(cython.address(pte.state))
+        if not lock_waits(mm, folio):
+            return NO_FOLIO
         state = arch.load(cython.address(pte.state))
         if state & PTE_KIND != PTE_TAIL and page - folio < cython.cast(uint64_t, 1) << pte_order(state):
             return folio
@@ -63,12 +66,12 @@ def folio_lock(mm, page):
 
 
 def folio_fit(mm, vma, page, write, all):
-    """May block. Locks the folio that ``page`` is in, made the size that suits the fault; its first page. ``all``: all of what is
-    around is wanted too. Caller: mmap lock."""
+    """May block. Locks the folio that ``page`` is in, made the size that suits the fault; its first page, or NO_FOLIO. ``all``: all of
+    what is around is wanted too. Caller: mmap lock."""
     if vma.order and arch.load(cython.address(mm.ptes[page].state)) >> 2 == 0:  # never touched, apart from the lock
         folio_begin(mm, vma, page, largest_order(mm, vma) if all else touch_order(mm, vma, page))
     folio = folio_lock(mm, page)
-    while vma.order and folio_divides(mm, folio):
+    while vma.order and folio != NO_FOLIO and folio_divides(mm, folio):
         have = pte_order(arch.load(cython.address(mm.ptes[folio].state)))
         order = largest_order(mm, vma) if all else wanted_order(mm, vma, folio, page, write)
         if order >= have:
@@ -164,8 +167,9 @@ def folio_grow(mm, vma, page, order):
     while got < end and untouched:
         pte = cython.address(mm.ptes[got])
         untouched = arch.load(cython.address(pte.state)) >> 2 == 0  # apart from the lock
-        if untouched:
-            arch.bit_lock(cython.address(pte.state))
+        if untouched and not lock_waits(mm, got):
+            untouched = False
+        elif untouched:
             state = arch.load(cython.address(pte.state))
             untouched = state >> 2 == 0
             if not untouched:
@@ -199,7 +203,7 @@ def folio_split(mm, folio, order):
         piece = said + pte_make(0, 0, ((page - folio) >> order) * entry)
         if listed:
             # Locked over the linking: reclaim tries it as soon as it is on the list.
-            arch.bit_lock(cython.address(mm.ptes[page].state))
+            tail_lock(mm, page)
             lru_link_behind(mm, cython.cast(uint32_t, page), cython.cast(uint32_t, folio), state & PTE_ACTIVE != 0)
             arch.bit_unlock(cython.address(mm.ptes[page].state), piece)
         else:
@@ -257,9 +261,22 @@ def merge_lock(mm, first, order, end):
     return head
 
 
+def lock_waits(mm, page):
+    """May block. Locks an entry. False, of an object only: everybody is asked to rest."""
+    if mm.shared:
+        return arch.bit_lock_unless(cython.address(mm.ptes[page].state), cython.address(family.rest))
+    arch.bit_lock(cython.address(mm.ptes[page].state))
+    return True
+
+
+def tail_lock(mm, page):
+    """The lock of an entry that is no folio's own, which is only had for a look: who does not give it up has died, and it is ours."""
+    lock_waits(mm, page)
+
+
 def entry_set(mm, page, state):
     """Changes an entry that is no folio's own, or not yet: under its lock, which who came too late may have for a look."""
-    arch.bit_lock(cython.address(mm.ptes[page].state))
+    tail_lock(mm, page)
     arch.bit_unlock(cython.address(mm.ptes[page].state), state)
 
 
@@ -271,7 +288,7 @@ def tails_set(mm, folio, order):
 def piece_set(mm, page, state, prev, next):
     """The same with what goes along: the shadow, or the value."""
     pte = cython.address(mm.ptes[page])
-    arch.bit_lock(cython.address(pte.state))
+    tail_lock(mm, page)
     pte.prev = prev
     pte.next = next
     arch.bit_unlock(cython.address(pte.state), state)

@@ -6,7 +6,7 @@ A process's own and not shared. Whoever makes and destroys spaces at one time ho
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.mm import MM_NIL, MMS
+from cython.cimports.hotswap.engine.mm import MM_NIL, MMS, mm_at
 
 
 def handle_new(row):
@@ -33,8 +33,8 @@ def handle_drop(handle):
 
 
 def handles_forked(rows):
-    """In a child of fork: ``rows[i]`` is the copy of row i, MM_NIL when there is none."""
+    """In a child of fork: ``rows[i]`` is the copy of row i, MM_NIL when there is none. Shared objects are the same ones."""
     for handle in range(MMS):
-        if handles[handle]:
+        if handles[handle] and not mm_at(handles[handle] - 1).shared:
             row: cython.int = rows[handles[handle] - 1]
             handles[handle] = row + 1 if row != MM_NIL else 0

@@ -33,7 +33,7 @@ def age(mm, urgent):
     ``urgent``: a round freed nothing. With the areas full only clean folios can leave, and those may all be on ``active``.
     """
     lru_bounds(mm)
-    for _turn in range(AGED):
+    for _turn in range(0 if mm.lru_cut else AGED):
         page: uint32_t = mm.active.tail
         if page == EMPTY_LIST or (mm.active.pages <= mm.active_pages and mm.inactive.pages and not urgent):
             return
@@ -107,6 +107,8 @@ def lru_remove(mm, page, order, active):
 
 def lru_link(mm, lru, page, order):
     """At the head; under lru_lock."""
+    if mm.lru_cut:
+        return
     pte = cython.address(mm.ptes[page])
     pte.prev = EMPTY_LIST
     pte.next = lru.head
@@ -123,19 +125,22 @@ def lru_link_behind(mm, page, before, active):
     """Files a part of a folio that is split behind the rest of it, where the folio stands on its list."""
     lru = cython.address(mm.active) if active else cython.address(mm.inactive)
     arch.mutex_lock(cython.address(mm.lru_lock))
-    pte = cython.address(mm.ptes[page])
-    pte.prev = before
-    pte.next = mm.ptes[before].next
-    if pte.next != EMPTY_LIST:
-        mm.ptes[pte.next].prev = page
-    else:
-        lru.tail = page
-    mm.ptes[before].next = page
-    lru.folios += 1
+    if not mm.lru_cut:
+        pte = cython.address(mm.ptes[page])
+        pte.prev = before
+        pte.next = mm.ptes[before].next
+        if pte.next != EMPTY_LIST:
+            mm.ptes[pte.next].prev = page
+        else:
+            lru.tail = page
+        mm.ptes[before].next = page
+        lru.folios += 1
     arch.mutex_unlock(cython.address(mm.lru_lock))
 
 
 def lru_unlink(mm, lru, page, order):
+    if mm.lru_cut:
+        return
     pte = cython.address(mm.ptes[page])
     if pte.prev != EMPTY_LIST:
         mm.ptes[pte.prev].next = pte.next

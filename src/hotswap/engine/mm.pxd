@@ -97,6 +97,7 @@ cdef struct Frame:          # a folio's worth of staging memory
     int prev
     int next
     bint ahead              # read ahead, and not yet used
+    uint64_t holds          # of an object: this and one more is the page of the folio that only this frame has (shm.py); 0: none
 
 cdef struct Stream:         # a sequential reader; a hint, its words are read and written without a lock
     arch.word first         # the page it faulted on last
@@ -152,11 +153,13 @@ cdef struct Mm:
     arch.mutex lru_lock
     Lru active
     Lru inactive
+    bint lru_cut            # of an object: who had lru_lock died, the lists are not used until they are made anew (shm_death.py)
     uint64_t active_pages   # that ``active`` should have
     int turn                # refaults since one of them took the place of an active folio
     arch.word clock         # pages evicted so far
     # Frames
     arch.mutex frame_lock
+    bint frames_cut         # likewise
     # Readahead
     Stream streams[16]
     arch.word stream_turn

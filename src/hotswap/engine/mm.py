@@ -59,7 +59,7 @@ def mmlist_hold_next(after):
     if index != MM_NIL:
         mms[index].holds += 1
     if after != MM_NIL:
-        mms[after].holds -= 1
+        mms[after].holds -= 1 if mms[after].holds else 0  # 0: whose hold it was is not known since a member died (shm_death.py)
     arch.mutex_unlock(cython.address(mmlist.lock))
     return index
 
@@ -73,7 +73,7 @@ def mmlist_hold_mine(after):
     if index != MM_NIL:
         mms[index].holds += 1
     if after != MM_NIL:
-        mms[after].holds -= 1
+        mms[after].holds -= 1 if mms[after].holds else 0  # 0: whose hold it was is not known since a member died (shm_death.py)
     arch.mutex_unlock(cython.address(mmlist.lock))
     return index
 
@@ -92,7 +92,7 @@ def mmlist_tell():
 
 def mmlist_release(index):
     arch.mutex_lock(cython.address(mmlist.lock))
-    mms[index].holds -= 1
+    mms[index].holds -= 1 if mms[index].holds else 0
     arch.mutex_unlock(cython.address(mmlist.lock))
 
 

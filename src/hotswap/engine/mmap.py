@@ -50,7 +50,7 @@ from cython.cimports.hotswap.engine.mm import (
 from cython.cimports.hotswap.engine.profile import profile_figure, profile_reset
 from cython.cimports.hotswap.engine.readahead import readahead_main
 from cython.cimports.hotswap.engine.reclaim import reclaim_main, shrink, uncharge
-from cython.cimports.hotswap.engine.shm import shm_detach
+from cython.cimports.hotswap.engine.shm import here_close, shm_detach
 from cython.cimports.hotswap.engine.sigbus import sigbus_add, sigbus_remove
 from cython.cimports.hotswap.engine.sizes import FOLIOS_LEAST, set_up_pools
 from cython.cimports.hotswap.engine.store.ram import ram_disown, rams_wake
@@ -94,6 +94,8 @@ def mm_begin(mm, failed):
 
 def set_up_words(mm, limit, order):
     mm.shared = False
+    mm.lru_cut = False
+    mm.frames_cut = False
     mm.member = own.member
     mm.fd = -1
     mm.stopper = -1
@@ -166,9 +168,9 @@ def set_up_tables(mm):
     """Ranges and frames."""
     mm.vmas = cython.cast(cython.pointer(Vma), arch.table(VMAS, cython.sizeof(Vma)))
     mm.frames = cython.cast(cython.pointer(Frame), arch.table(mm.frame_count, cython.sizeof(Frame)))
-    mm.staging = arch.reserve(mm.staging_pages << 12)
+    mm.staging = arch.table_room(mm.staging_pages << 12) if mm.shared else arch.reserve(mm.staging_pages << 12)
     mm.elements = cython.cast(cython.pointer(Element), arch.table((mm.arena_pages >> 9) + 1, cython.sizeof(Element)))
-    if not mm.arena or not mm.vmas or not mm.frames or not mm.staging or not mm.elements:
+    if not mm.ptes or not mm.vmas or not mm.frames or not mm.staging or not mm.elements:
         return -ENOMEM
     frames_setup(mm)
     return 0
@@ -210,7 +212,11 @@ def tear_down(mm):
     sigbus_remove(mm)
     if mm.arena:
         arch.release(mm.arena, mm.arena_pages << 12)
-    if mm.staging:
+    if mm.shared:
+        here_close(mm)
+        if mm.staging:
+            arch.table_room_free(mm.staging, mm.staging_pages << 12)
+    elif mm.staging:
         arch.release(mm.staging, mm.staging_pages << 12)
     if mm.fd >= 0:
         arch.close_fd(mm.fd)
@@ -221,6 +227,7 @@ def tear_down(mm):
     arch.table_free(mm.elements, False)
     arch.table_free(mm.frames, False)
     mm.arena = 0
+    mm.staging = 0
     mm.ptes = cython.NULL
     mm.vmas = cython.NULL
     mm.elements = cython.NULL
@@ -288,10 +295,7 @@ def unmap_range(mm, number):
     start = mm.vmas[number].start
     pages = mm.vmas[number].pages
     unmap_folios(mm, start, start + pages)
-    if mm.shared:
-        arch.check(not arch.shm_punch(mm.fd, start << 12, pages << 12), b"an object gives memory back")
-    else:
-        arch.mmu_drop(address_of(mm, start), pages << 12)
+    arch.mmu_drop(address_of(mm, start), pages << 12)
     vma_remove(mm, number)
 
 

@@ -7,8 +7,9 @@ mapped in the view that was named.
 
 import cython
 from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.family import family
 from cython.cimports.hotswap.engine.fault import fault_folio
-from cython.cimports.hotswap.engine.folio import folio_fit, folio_lock
+from cython.cimports.hotswap.engine.folio import NO_FOLIO, folio_fit, folio_lock
 from cython.cimports.hotswap.engine.lru import lru_insert, lru_remove
 from cython.cimports.hotswap.engine.mm import (
     MM_NIL,
@@ -23,7 +24,7 @@ from cython.cimports.hotswap.engine.mm import (
 )
 from cython.cimports.hotswap.engine.shm import shm_view
 from cython.cimports.hotswap.engine.sizes import FOLIOS_LEAST
-from cython.cimports.libc.errno import EFAULT, EIO, ENOMEM
+from cython.cimports.libc.errno import EAGAIN, EFAULT, EIO, ENOMEM
 from cython.cimports.libc.stdint import int64_t, uint64_t
 
 
@@ -33,6 +34,15 @@ def mm_pin(index, page, pages):
     -EFAULT: not within one range; -ENOMEM: the limit would not leave faults enough, or nothing can leave memory; -EIO: a folio
     cannot be read back.
     """
+    result = pin_once(index, page, pages)
+    while result == -EAGAIN:
+        arch.nap_us(1000)
+        result = pin_once(index, page, pages)
+    return result
+
+
+def pin_once(index, page, pages):
+    """-EAGAIN: a process of the family died, and everybody is asked to rest."""
     mm = mm_at(index)
     arch.read_lock(cython.address(mm.mmap_lock))
     number = find_vma(mm, page)
@@ -57,6 +67,8 @@ def pin_folio(mm, vma, page):
     owner = mm if vma.shm == MM_NIL else mm_at(vma.shm)
     base: uint64_t = 0 if vma.shm == MM_NIL else vma.start
     folio = folio_fit(owner, vma if vma.shm == MM_NIL else cython.address(owner.vmas[0]), page - base, True, True)
+    if folio == NO_FOLIO:
+        return -EAGAIN
     pte = cython.address(owner.ptes[folio])
     state = arch.load(cython.address(pte.state))
     size: uint64_t = cython.cast(uint64_t, 1) << pte_order(state)
@@ -75,7 +87,9 @@ def pin_folio(mm, vma, page):
     arch.bit_unlock(cython.address(pte.state), state)
     if state & PTE_PINNED:
         return cython.cast(cython.int, folio + size - (page - base))
-    return -EIO if state & PTE_KIND == PTE_POISON else -ENOMEM
+    if state & PTE_KIND == PTE_POISON:
+        return -EIO
+    return -EAGAIN if owner.shared and arch.load(cython.address(family.rest)) & 1 else -ENOMEM
 
 
 def room_to_pin(owner, size):
@@ -101,8 +115,15 @@ def unpin_range(mm, vma, page, end):
     owner = mm if vma.shm == MM_NIL else mm_at(vma.shm)
     base: uint64_t = 0 if vma.shm == MM_NIL else vma.start
     next: uint64_t = page - base
-    while next < end - base:
-        next = unpin_folio(owner, folio_lock(owner, next))
+    last: uint64_t = end - base
+    while next < last:
+        folio = folio_lock(owner, next)
+        if folio != NO_FOLIO:
+            next = unpin_folio(owner, folio)
+        else:  # the array stays meanwhile: it is pinned
+            arch.read_unlock(cython.address(mm.mmap_lock))
+            arch.nap_us(1000)
+            arch.read_lock(cython.address(mm.mmap_lock))
 
 
 def unpin_folio(owner, folio):

@@ -28,5 +28,6 @@ cdef void fork_child() noexcept nogil
 cdef int copy_spaces(int member) noexcept nogil
 cdef int fork_join() noexcept nogil
 cdef int join_space(Mm *mm) noexcept nogil
+cdef int join_views(Mm *mm) noexcept nogil
 cdef void protect_clean(Mm *mm) noexcept nogil
 cdef void bury(int member) noexcept nogil

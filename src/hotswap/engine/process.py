@@ -3,7 +3,7 @@
 ``fork_before`` runs in the parent: it brings the process to rest and gives the child a row for each address space, with a copy of its
 page table (family_copy.py). What is out is shared by count. What is in memory the kernel shares, until either writes; it is charged
 to both. ``fork_child`` runs in the child before anything that could touch swappable memory: the descriptors it inherited act on the
-parent's memory and are closed; arenas are registered anew, what is clean is protected again, frames, threads and descriptors are
+parent's memory and are closed; arenas are registered anew, what is clean is protected again, shared objects are attached where they were, frames, threads and descriptors are
 its own. Then it tells the parent on a pipe, which waits for that (``fork_after``), since only the parent can clean up after a child that never
 came. A child that cannot be set up is told so when it touches swappable memory (child.py).
 
@@ -14,6 +14,7 @@ Lock order: ``forking.lock``, calm, the mmap locks of all own spaces by row, the
 
 import cython
 from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.attach import shm_adopt, shm_disinherit, shm_inherit, shm_join
 from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_sweep, frames_setup
 from cython.cimports.hotswap.engine.calm import calm_begin, calm_go, calm_stop
 from cython.cimports.hotswap.engine.child import child_alone, child_note
@@ -46,12 +47,13 @@ from cython.cimports.hotswap.engine.mm import (
     pte_order,
 )
 from cython.cimports.hotswap.engine.mmap import rows, start_threads, stop_threads
+from cython.cimports.hotswap.engine.shm import here
 from cython.cimports.hotswap.engine.sigbus import sigbus_add, sigbus_forked
 from cython.cimports.hotswap.engine.steer import steer_forked
 from cython.cimports.hotswap.engine.store.file import files_forked, files_tidy
 from cython.cimports.hotswap.engine.store.packing import packing_forked
 from cython.cimports.hotswap.engine.swapoff import swapoff_forked
-from cython.cimports.libc.errno import EAGAIN, EMFILE, ENOMEM, ENOSYS, EOPNOTSUPP
+from cython.cimports.libc.errno import EAGAIN, EMFILE, ENOMEM, ENOSYS
 from cython.cimports.libc.stdint import uint64_t
 
 arch.mutex_init(cython.address(forking.lock))
@@ -86,6 +88,7 @@ def serve_main(argument):
         rest_serve()
         files_tidy()
         everyone_serve()
+        shm_adopt()
         left = death_watch()
         pause: cython.longlong = WATCH_US if family_size() > 1 else -1
         if left:
@@ -100,13 +103,13 @@ def rest():
     """May block. Nothing of the engine moves in this process until resume()."""
     calm_stop()
     for index in range(MMS):
-        if arch.load_acquire(cython.address(rows[index])) and mm_mine(index):
+        if arch.load_acquire(cython.address(rows[index])) and mm_mine(index) and not mm_at(index).shared:
             arch.write_lock(cython.address(mm_at(index).mmap_lock))
 
 
 def resume():
     for index in range(MMS):
-        if arch.load_acquire(cython.address(rows[index])) and mm_mine(index):
+        if arch.load_acquire(cython.address(rows[index])) and mm_mine(index) and not mm_at(index).shared:
             arch.write_unlock(cython.address(mm_at(index).mmap_lock))
     calm_go()
 
@@ -125,11 +128,11 @@ def fork_before():
     rest()
     for index in range(MMS):
         mm = mm_at(index)
-        here: cython.bint = arch.load_acquire(cython.address(rows[index])) != 0 and mm_mine(index)
+        here: cython.bint = arch.load_acquire(cython.address(rows[index])) != 0 and mm_mine(index) and not mm.shared
         forking.rows[index] = MM_NIL
         forking.fds[index] = mm.fd if here else NO_DESCRIPTOR
         forking.stoppers[index] = mm.stopper if here else NO_DESCRIPTOR
-        child_note(index, mm.arena if here and not mm.shared else 0, mm.arena_pages << 12)
+        child_note(index, mm.arena if here else 0, mm.arena_pages << 12)
     if forking.member != NO_MEMBER and copy_spaces(forking.member):
         bury(forking.member)
         forking.member = NO_MEMBER
@@ -184,14 +187,13 @@ def fork_child():
 
 
 def copy_spaces(member):
-    """A row and a page table for each own space; the arena will be inherited. 0, or why the child can have none."""
+    """A row and a page table for each own space; the arena will be inherited. Shared objects are the child's as they are the parent's.
+    0, or why the child can have none."""
+    shm_inherit(member)
     for index in range(MMS):
         mm = mm_at(index)
         if not arch.load_acquire(cython.address(rows[index])) or not mm_mine(index) or mm.shared:
             continue
-        for number in range(mm.vma_count):
-            if mm.vmas[number].shm != MM_NIL:
-                return -EOPNOTSUPP
         copy = copy_space(mm, member)
         if copy < 0:
             return copy
@@ -209,7 +211,7 @@ def fork_join():
     files_forked()
     swapoff_forked()
     everyone_forked()
-    failed: cython.int = 0
+    failed: cython.int = shm_join()
     arch.mutex_lock(cython.address(family.lock))  # threads that run are counted as a member's
     for index in range(MMS):
         if not failed and forking.rows[index] != MM_NIL:
@@ -240,16 +242,35 @@ def join_space(mm):
     if mm.stopper < 0 or not mm.staging:
         return -ENOMEM
     frames_setup(mm)
+    for number in range(mm.vma_count):
+        if mm.vmas[number].shm != MM_NIL:  # no mapping of the object's yet: what is registered here is the range
+            if arch.blank(address_of(mm, mm.vmas[number].start), mm.vmas[number].pages << 12):
+                return -ENOMEM
     failed = arch.mmu_register(mm.fd, mm.arena, mm.arena_pages << 12, True)
     if not failed:
         failed = arch.mmu_register(mm.fd, mm.staging, mm.staging_pages << 12, False)
     if failed:
         return failed
     arch.inherit(mm.arena, mm.arena_pages << 12, False)
+    failed = join_views(mm)
+    if failed:
+        return failed
     protect_clean(mm)
     if wanted & arch.MMU_SIGBUS:
         failed = sigbus_add(mm)
     return failed if failed else start_threads(mm, 0 if wanted & arch.MMU_SIGBUS else HANDLERS)
+
+
+def join_views(mm):
+    """The objects that the parent has attached, at the same places; nothing of them is mapped yet."""
+    for number in range(mm.vma_count):
+        vma = cython.address(mm.vmas[number])
+        if vma.shm != MM_NIL:
+            protects: cython.bint = (mm.features & arch.MMU_SHARED_WP) != 0
+            failed = arch.shm_attach(mm.fd, here[vma.shm].fd, address_of(mm, vma.start), vma.pages << 12, protects)
+            if failed:
+                return failed
+    return 0
 
 
 def protect_clean(mm):
@@ -284,5 +305,6 @@ def bury(member):
             commit_drop(index)
             drop_space(mm)
     arch.check(arch.load(cython.address(members[member].state)) != MEMBER_FREE, b"a member is buried once")
+    shm_disinherit(member)
     family_give(member)
     arch.mutex_unlock(cython.address(family.lock))

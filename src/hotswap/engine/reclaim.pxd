@@ -28,6 +28,8 @@ cdef uint64_t write_out(Mm *mm, Victim *victims, int count) noexcept nogil
 cdef int write_run(Mm *mm, Victim *victims, int count) noexcept nogil
 cdef uint64_t write_parts(Mm *mm, Victim *victim) noexcept nogil
 cdef void restore(Mm *mm, uint64_t page, uint64_t pages, uint64_t staging) noexcept nogil
+cdef void value_set(Mm *mm, Victim *victim) noexcept nogil
+cdef void said_out(Mm *mm, Victim *victim, uint64_t kind, uint64_t entry) noexcept nogil
 cdef uint32_t left_at(Mm *mm, Victim *victim) noexcept nogil
 cdef void finish(Mm *mm, Victim *victim, uint64_t kind, uint64_t entry) noexcept nogil
 cdef uint64_t low_mark(Mm *mm) noexcept nogil

@@ -16,6 +16,7 @@ the write; nothing else does. Folios charge whether they come in or are taken ou
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.cache import cache_add, frame_address, frame_moved, frame_put, frame_take
+from cython.cimports.hotswap.engine.folio import tail_lock
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.lru import EMPTY_LIST, age, lru_insert, lru_leaves, lru_unlink, shadow_make
 from cython.cimports.hotswap.engine.mm import (
@@ -43,7 +44,7 @@ from cython.cimports.hotswap.engine.mm import (
     pte_make,
     pte_order,
 )
-from cython.cimports.hotswap.engine.shm import shm_drop, shm_take_out
+from cython.cimports.hotswap.engine.shm import shm_drop, shm_fill, shm_said, shm_take_out
 from cython.cimports.hotswap.engine.writeout import swap_writeout, swap_writeout_parts
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 
@@ -146,7 +147,7 @@ def isolate(mm, victims, want, urgent):
     most: cython.int = mm.pools[0].count >> 1 if mm.pools[0].count >> 1 < BATCH else BATCH  # as for reclaim_main()
     arch.mutex_lock(cython.address(mm.lru_lock))
     age(mm, urgent)
-    page: uint32_t = mm.inactive.tail
+    page: uint32_t = EMPTY_LIST if mm.lru_cut else mm.inactive.tail
     while page != EMPTY_LIST and count < most and pages < want and looks < 4 * BATCH:
         looks += 1
         pte = cython.address(mm.ptes[page])
@@ -207,12 +208,24 @@ def finish(mm, victim, kind, entry):
     """The victim is out: its entry says where, and is unlocked; its pages are given back to the limit."""
     pte = cython.address(mm.ptes[victim.page])
     if kind == PTE_FILLED:
-        pte.prev = cython.cast(uint32_t, victim.value >> 32)
-        pte.next = cython.cast(uint32_t, victim.value)
+        value_set(mm, victim)
     else:
         pte.prev = left_at(mm, victim)
     arch.bit_unlock(cython.address(pte.state), pte_make(kind, victim.order, entry))
     uncharge(mm, cython.cast(uint64_t, 1) << victim.order)
+
+
+def value_set(mm, victim):
+    mm.ptes[victim.page].prev = cython.cast(uint32_t, victim.value >> 32)
+    mm.ptes[victim.page].next = cython.cast(uint32_t, victim.value)
+
+
+def said_out(mm, victim, kind, entry):
+    """Of an object: its entry says where it is from now on, and its frame may be had by others (shm.py)."""
+    if kind == PTE_FILLED:
+        value_set(mm, victim)
+    shm_said(mm, victim.page, pte_make(kind, victim.order, entry))
+    mm.frames[victim.frame].holds = 0
 
 
 def left_at(mm, victim):
@@ -229,7 +242,12 @@ def take_out(mm, victim):
         return False
     staging = frame_address(mm, victim.frame)
     if mm.shared:
-        shm_take_out(mm, victim.page, victim.order, staging)
+        mm.frames[victim.frame].holds = victim.page + 1
+        if not shm_take_out(mm, victim.page, victim.order, staging):
+            mm.frames[victim.frame].holds = 0
+            frame_put(mm, victim.frame, FRAME_READY)
+            victim.frame = NO_FRAME
+            return False
     elif mm.features & arch.MMU_MOVE:
         failed = arch.mmu_move(mm.fd, staging, address, length)
         if failed:  # pages shared with a child, or pinned a moment ago, become the process's own; which protection would prevent
@@ -259,6 +277,7 @@ def put_back(mm, victim):
             frame_moved(mm, victim.frame, victim.order)
         else:
             restore(mm, victim.page, cython.cast(uint64_t, 1) << victim.order, staging)
+            mm.frames[victim.frame].holds = 0
             frame_put(mm, victim.frame, FRAME_READY)
         victim.frame = NO_FRAME
     lru_insert(mm, victim.page, victim.order, False)
@@ -280,6 +299,8 @@ def write_out(mm, victims, count):
         staging = frame_address(mm, victim.frame)
         if arch.same_filled(staging, cython.cast(uint64_t, 4096) << victim.order):
             victim.value = arch.first_word(staging)
+            if mm.shared:
+                said_out(mm, victim, PTE_FILLED, 0)
             frame_put(mm, victim.frame, FRAME_READY)
             arch.add(cython.address(mm.counter[PAGES_FILLED]), 1 << victim.order)
             freed += cython.cast(uint64_t, 1) << victim.order
@@ -322,6 +343,8 @@ def write_run(mm, victims, count):
     arch.add(cython.address(mm.counter[PAGES_OUT]), got << order)
     for number in range(got):
         entry = first[0] + (cython.cast(uint64_t, number) << order)
+        if mm.shared:
+            said_out(mm, cython.address(victims[number]), PTE_SWAPPED, entry)
         cache_add(mm, entry, 1 << order, victims[number].frame)
         finish(mm, cython.address(victims[number]), PTE_SWAPPED, entry)
     return got
@@ -340,8 +363,8 @@ def write_parts(mm, victim):
     arch.add(cython.address(mm.counter[PAGES_OUT]), out)
     if out < size:
         restore(mm, victim.page + out, size - out, staging + (out << 12))
-    frame_put(mm, victim.frame, FRAME_READY)
-    victim.frame = NO_FRAME
+    if not mm.shared:
+        frame_put(mm, victim.frame, FRAME_READY)
     shadow = left_at(mm, victim)
     page: uint64_t = size
     while page > 0:  # the folio's own entry last
@@ -349,12 +372,16 @@ def write_parts(mm, victim):
         said = pte_make(PTE_SWAPPED, 0, entries[page]) if page < out else pte_make(PTE_DIRTY, 0, 0)
         pte = cython.address(mm.ptes[victim.page + page])
         if page:
-            arch.bit_lock(cython.address(pte.state))
+            tail_lock(mm, victim.page + page)
         if page < out:
             pte.prev = shadow
         else:
             lru_insert(mm, victim.page + page, 0, False)
         arch.bit_unlock(cython.address(pte.state), said)
+    if mm.shared:  # not before: it has what the entry says is in memory
+        mm.frames[victim.frame].holds = 0
+        frame_put(mm, victim.frame, FRAME_READY)
+    victim.frame = NO_FRAME
     arch.add(cython.address(mm.counter[FOLIO_SPLITS]), 1)
     uncharge(mm, out)
     return out
@@ -363,7 +390,7 @@ def write_parts(mm, victim):
 def restore(mm, page, pages, staging):
     """Bytes that were taken out are put where they were, writable; nobody can touch them meanwhile."""
     if mm.shared:
-        arch.copy(address_of(mm, page), staging, pages << 12)
+        shm_fill(mm, page, pages << 12, staging)
     else:
         arch.check(
             not arch.mmu_copy(mm.fd, address_of(mm, page), staging, pages << 12, False), b"a folio can be put back where it was"

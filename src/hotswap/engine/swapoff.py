@@ -58,7 +58,7 @@ from cython.cimports.hotswap.engine.mm import (
     pte_order,
 )
 from cython.cimports.hotswap.engine.reclaim import charge_now, shrink
-from cython.cimports.hotswap.engine.shm import shm_fill
+from cython.cimports.hotswap.engine.shm import shm_fill, shm_said
 from cython.cimports.hotswap.engine.store.ram import ram_stop
 from cython.cimports.hotswap.engine.swap_map import swap_inuse, swapcache_free
 from cython.cimports.hotswap.engine.swapon import area_free_tables
@@ -326,9 +326,12 @@ def lock_found(job, mm, found, run):
             return True
         if kind == PTE_CLEAN:
             # Its protection stays until a fault lifts it, which a fork of the mm may keep waiting (fork.py).
+            said = pte_make(PTE_DIRTY, pte_order(state), 0) | (state & (PTE_ACTIVE | PTE_WORKINGSET))
+            if mm.shared:
+                shm_said(mm, found.page, said)
             release_entry(pte_entry(state), pte_order(state))
             arch.add(cython.address(job.loaded), 1 << pte_order(state))
-            state = pte_make(PTE_DIRTY, pte_order(state), 0) | (state & (PTE_ACTIVE | PTE_WORKINGSET))
+            state = said
     arch.bit_unlock(cython.address(pte.state), state)
     return False
 
@@ -425,7 +428,7 @@ def load(job, mm, run, number, bounce):
     page = run.pages[number]
     source: uint64_t = bounce + (cython.cast(uint64_t, number) << (12 + run.order))
     if mm.shared:
-        shm_fill(mm, page, run.order, source)
+        shm_fill(mm, page, size << 12, source)
     else:  # protected, as above: the first write asks
         arch.check(not arch.mmu_copy(mm.fd, address_of(mm, page), source, size << 12, True), b"a folio can be mapped")
     lru_insert(mm, page, run.order, False)

@@ -19,6 +19,7 @@ ACQUIRES = _BOTH | {
     "event_read",
     "event_wait",
     "bit_lock",
+    "bit_lock_unless",
     "bit_trylock",
     "mutex_lock",
     "read_lock",

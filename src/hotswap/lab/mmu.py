@@ -20,6 +20,7 @@ from .kinds import INTEGERS, Pointer, StructKind
 
 PAGE = 4096
 FIRST = 0x7000_0000_0000
+HELD, HOLDS = 1 << 56, 1 << 57  # no addresses: pages that a pipe holds, and where it says so of an object's page
 TRIES = 1000  # faults in a row for one access: then whoever serves them does nothing
 
 
@@ -328,11 +329,48 @@ class Mmu:
         self.views = [view for view in self.views if view[0] != address]
         return 0
 
+    def shm_pipe(self, ends):
+        if error := self.injected("shm_pipe"):
+            return error
+        ends[0] = ends[1] = self.new_fd()
+        return 1 << 20
+
+    def shm_hold(self, shm, end, offset, bytes):
+        """The pages themselves, which others may write until they are out of the object: the pipe has the places where they are kept."""
+        self.on_access("shm_hold", shm, end, offset, bytes)
+        memory, _ = self.objects[shm]
+        for page in pages_of(offset, bytes):
+            kept = HELD + (end << 32) + page - offset
+            self.put_page(kept, self.page_at(memory + page) or Page())
+            self.put_page(HOLDS + memory + page, Page(shows=kept))
+        return bytes
+
+    def shm_held(self, end, to, bytes):
+        self.on_access("shm_held", end, to, bytes)
+        for done in range(0, bytes, PAGE):
+            kept = HELD + (end << 32) + done
+            self.write_memory(to + done, self.page_at(kept).data)
+            self.put_page(kept, None)
+        return 0
+
+    def shm_holds(self, end):
+        held = 0
+        while self.page_at(HELD + (end << 32) + held):
+            held += PAGE
+        return held
+
+    def shm_has(self, shm, offset):
+        return self.page_at(self.objects[shm][0] + offset) is not None
+
     def shm_punch(self, shm, offset, bytes):
-        """Nobody has those pages mapped afterwards."""
+        """Nobody has those pages mapped afterwards; a pipe that holds them has what was written to them up to now."""
         self.on_access("shm_punch", shm, offset, bytes)
         memory, _ = self.objects[shm]
         for page in pages_of(offset, bytes):
+            if holds := self.page_at(HOLDS + memory + page):
+                self.put_page(HOLDS + memory + page, None)
+                if self.page_at(holds.shows) and (last := self.page_at(memory + page)):
+                    self.put_page(holds.shows, last)
             self.put_page(memory + page, None)
             for start, end, of in self.views:
                 if of == shm and start + page < end and self.page_at(start + page):

@@ -107,6 +107,10 @@ class SteppingSeam(Seam):
     def bit_lock(self, w):
         self.model.rmw(self.current, w, lambda old: old | LOCKED, True, True)
 
+    def bit_lock_unless(self, w, stop):
+        self.bit_lock(w)
+        return True
+
     def bit_unlock(self, w, value):
         if not w.v & LOCKED:
             raise LockMisuse(f"bit_unlock of {name_of(w)}, which is not locked")
@@ -315,6 +319,7 @@ def holder(cpu):
 # When a step that may have to wait can be made: (seam, operation) -> bool. Others can always be made.
 READY = {
     "bit_lock": lambda seam, op: not op[1].v & LOCKED,
+    "bit_lock_unless": lambda seam, op: not op[1].v & LOCKED,
     "event_wait": lambda seam, op: op[1].v & ~1 != op[2],
     "mutex_lock": lambda seam, op: op[1].owner is None,
     "read_lock": lambda seam, op: op[1].writer is None,

@@ -88,6 +88,15 @@ class Sync:
             self.on_block("bit_lock", w)
         w.v |= self.LOCKED
 
+    def bit_lock_unless(self, w, stop):
+        """Nobody dies here, so nobody is asked to give up."""
+        self.on_access("bit_lock_unless", w, stop)
+        while w.v & self.LOCKED:
+            w.v |= self.WAITERS
+            self.on_block("bit_lock_unless", w)
+        w.v |= self.LOCKED
+        return True
+
     def bit_unlock(self, w, value):
         self.on_access("bit_unlock", w, value)
         if not w.v & self.LOCKED:
