@@ -11,6 +11,7 @@ from support import SOURCES
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 NEEDS = {"images": None, "frame": "pandas", "fit": "sklearn"}
+ALONE = {"pool"}  # uses hotswap itself
 # The program, and then what its heap did: told on standard error, which nobody compares.
 WATCHED = """
 import runpy, sys
@@ -37,7 +38,7 @@ def assert_swapped(run):
 
 
 def test_every_example_is_tested():
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(NEEDS)
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*NEEDS, *ALONE}
 
 
 @pytest.mark.parametrize("name", NEEDS)
@@ -80,3 +81,61 @@ def test_columns_of_arrow_are_swappable(tmp_path):
     run = output(*RUN, sys.executable, "-c", WATCHED, script)
     assert run.stdout == plain.stdout and "system" in run.stdout
     assert_swapped(run)
+
+
+# The program, and a thread of its first process that looks, many times a second, at what the family has in memory: by hotswap's own figures,
+# and by what the kernel says of the array's range in each process (Pss: what several have in common counts once).
+FAMILY = """
+import multiprocessing, os, runpy, sys, threading, time
+sys.argv = sys.argv[1:]
+most, seen, over = {"own": 0, "kernel": 0, "given": 0}, 0, threading.Event()
+
+def kernel(low, high):
+    total = 0
+    for pid in [os.getpid(), *(child.pid for child in multiprocessing.active_children())]:
+        try:
+            lines = open(f"/proc/{pid}/smaps").read().splitlines()
+        except OSError:
+            continue
+        inside = False
+        for line in lines:
+            first = line.split(" ", 1)[0]
+            if "-" in first and not first.endswith(":"):
+                inside = low <= int(first.split("-")[0], 16) < high
+            elif inside and line.startswith("Pss:"):
+                total += int(line.split()[1]) << 10
+    return total
+
+def watch():
+    global seen
+    import hotswap
+    from hotswap import arena
+    while not over.wait(0.02):
+        now = hotswap.family_stats()
+        most["own"], most["given"] = max(most["own"], now["resident_bytes"]), max(most["given"], now["given_bytes"])
+        spaces = list(arena._arenas)
+        if spaces:
+            from hotswap.engine import api
+            low, length = api.space_range(spaces[0]._index)
+            most["kernel"] = max(most["kernel"], kernel(low, low + length))
+        seen = max(seen, now["members"])
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    over.set()
+    watcher.join()
+print(most["own"], most["kernel"], most["given"], seen, file=sys.stderr)
+"""
+
+
+def test_a_pool_of_workers_over_an_array_five_times_the_limit_that_they_have_together(scratch):
+    example = str(EXAMPLES / "pool.py")
+    plain = output(sys.executable, example, "ram")
+    run = output(sys.executable, "-c", FAMILY, example, TMPDIR=str(scratch))
+    assert run.stdout == plain.stdout and "pairs" in run.stdout
+    own, kernel, given, members = map(int, run.stderr.splitlines()[-1].split())
+    assert members == 5 and own <= given <= 32 << 20 and kernel <= 32 << 20, (own, kernel, given, members)
+    assert own > 16 << 20 and kernel > 4 << 20  # it was looked at while there was something to see

@@ -24,7 +24,7 @@ if "HOTSWAP_JOIN" in os.environ:  # before the engine is loaded
     joining.look()
 
 if TYPE_CHECKING:
-    from .control import Swap, Swapoff, SwapoffProgress, configure, swapoff, swapon, swaps
+    from .control import Swap, Swapoff, SwapoffProgress, configure, family_stats, swapoff, swapon, swaps
     from .errors import AreaError, DtypeError, HotswapError, OutOfSwap, SizeError, SpaceError, UnsupportedError
     from .npmemory import arrays
     from .shared import SharedArray
@@ -49,13 +49,14 @@ __all__ = [
     "UnsupportedError",
     "arrays",
     "configure",
+    "family_stats",
     "swapoff",
     "swapon",
     "swaps",
 ]
 
 _WHERE = {  # loaded when asked for: a program under `hotswap run` need not wait for NumPy, nor the command for the engine
-    "control": ("Swap", "Swapoff", "SwapoffProgress", "configure", "swapoff", "swapon", "swaps"),
+    "control": ("Swap", "Swapoff", "SwapoffProgress", "configure", "family_stats", "swapoff", "swapon", "swaps"),
     "errors": ("AreaError", "DtypeError", "HotswapError", "OutOfSwap", "SizeError", "SpaceError", "UnsupportedError"),
     "npmemory": ("arrays",),
     "shared": ("SharedArray",),

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from . import areafile, joining, machine
 from .config import PRIORITIES
 from .engine import api
-from .errors import AreaError, HotswapError, UnsupportedError
+from .errors import AreaError, HotswapError, SizeError, UnsupportedError
 from .sizes import PAGE, format_size, parse_size
 
 GUARDS = {  # by their numbers in engine/guard/contract.pxd; docs/guards.md compares them
@@ -85,8 +85,8 @@ class Swapoff(NamedTuple):
 
 forked = bool(api.BEGUN)  # this is a child without an engine
 FORKED = (
-    "hotswap does not work in this child of fork(): it could not be set up (memory, descriptors, threads, or a SharedArray that "
-    "its parent had attached); start it with the spawn method."
+    "hotswap does not work in this child of fork(): it could not be set up (memory, descriptors, threads, or too small a family_limit); "
+    "start it with the spawn method."
 )
 if api.BEGUN:
     FORKED = (
@@ -107,9 +107,12 @@ def _in_child() -> None:
 os.register_at_fork(after_in_child=_in_child)
 
 
-def configure(*, guard: str | None = None, children: bool | None = None) -> None:
+def configure(*, guard: str | None = None, children: bool | None = None, family_limit: int | str | None = None) -> None:
     """Settings of the whole process. ``children``: do processes that it starts anew from now on (``spawn``, ``forkserver``, ``subprocess``)
-    share its areas when they import hotswap? False at first; under ``hotswap run`` see ``--children-limit``. ``guard``: which design keeps an area from vanishing under its users, one of ``GUARDS``:
+    share its areas when they import hotswap? False at first; under ``hotswap run`` see ``--children-limit``. ``family_limit``: what all
+    spaces and shared arrays of this process, of those forked from it and of theirs may have in memory together; each has a share, which
+    moves to where it is needed, and its own ``limit`` is what that may grow to. 0: none, which it is at first. Best set before anything
+    is made. ``guard``: which design keeps an area from vanishing under its users, one of ``GUARDS``:
     ``percpu_ref`` unless HOTSWAP_GUARD in the environment names another; ``none`` is for experiments (swapoff may crash the
     process). Only while no area is on."""
     global _wanted
@@ -123,6 +126,26 @@ def configure(*, guard: str | None = None, children: bool | None = None) -> None
         if forked:
             raise UnsupportedError(FORKED)
         joining.open_door(children)
+    if family_limit is not None:
+        _limit_family(family_limit)
+
+
+def _limit_family(limit: int | str) -> None:
+    size = parse_size(limit, "family_limit", whole=machine.memory) if limit else 0
+    least = api.least_limit(api.ADAPTIVE) * PAGE
+    if size and size < least:
+        raise SizeError(f"family_limit {limit!r} is below what one space needs; give at least {format_size(least)}.")
+    if result := api.family_limit(size // PAGE):
+        why = "no thread can be had" if result == -errno.EAGAIN else "the spaces that there are have more, and cannot give so much"
+        raise HotswapError(f"family_limit {limit!r} is refused: {why}; lower their limits first, or set it before they are made.")
+
+
+def family_stats() -> dict[str, int]:
+    """Of this process and those it shares areas with: ``members``; of all their spaces and shared arrays together ``limit_bytes``, the
+    ``family_limit`` (0: none), ``given_bytes``, the sum of their limits, and ``resident_bytes``, staging frames included. What several have
+    in memory in common, copied by neither, counts for each."""
+    found = api.family_figures()
+    return {"members": found["members"], **{f"{name}_bytes": found[name] * PAGE for name in ("limit", "given", "resident")}}
 
 
 def guard_in_use() -> str:

@@ -31,6 +31,8 @@ class _Object:
         index = api.shared_create(pages, limit, order, features)
         if index == -errno.EMFILE:
             raise SpaceError("a shared array is refused: 64 spaces and shared arrays exist in this process; close one first.")
+        if index == -errno.ENOSPC:
+            raise SpaceError("a shared array is refused: others have all of the family's limit; close one, or raise it.")
         if index == -errno.ENOSYS:
             raise UnsupportedError(
                 "this kernel's userfaultfd has no minor faults on shared memory; Linux 5.14 or newer is needed."

@@ -6,16 +6,18 @@ Longer than 400 lines: it is one door, and each call through it is short.
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine import attach, commit, fork, heap, mmap, pin, sizes, steer, swap_map, swapoff
+from cython.cimports.hotswap.engine import attach, commit, fork, heap, mmap, pin, shares, sizes, steer, swap_map, swapoff
 from cython.cimports.hotswap.engine.area import SWP_EMPTYING, SWP_WRITEOK, Figures, area_row_taken
 from cython.cimports.hotswap.engine.area import area_figures as area_figures_now
 from cython.cimports.hotswap.engine.calm import calm_enter, calm_leave
 from cython.cimports.hotswap.engine.child import child_is
 from cython.cimports.hotswap.engine.entry import AREAS
+from cython.cimports.hotswap.engine.family import family_size
 from cython.cimports.hotswap.engine.guard.contract import guard_chosen
 from cython.cimports.hotswap.engine.handle import handle_drop, handle_new, handle_row
 from cython.cimports.hotswap.engine.join import family_begin, family_door
-from cython.cimports.hotswap.engine.mm import COUNTERS, elements_set, mm_at
+from cython.cimports.hotswap.engine.mm import COUNTERS, MMS, elements_set, mm_at
+from cython.cimports.hotswap.engine.process import serve_start, serve_wake
 from cython.cimports.hotswap.engine.shm import here, shms
 from cython.cimports.hotswap.engine.swaps import (
     SWAP_DIRECT,
@@ -32,6 +34,7 @@ from cython.cimports.hotswap.engine.swaps import (
     swaps_reap,
     swaps_undo,
 )
+from cython.cimports.libc.errno import EAGAIN, ENOSPC
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 
 MOVE = arch.MMU_MOVE
@@ -201,9 +204,13 @@ def steer_open() -> int:
 
 def space_create(limit: cython.ulonglong, order: cython.int, refuse: cython.int, signal: cython.bint) -> int:
     with cython.nogil:
-        calm_enter()
-        result = mmap.mm_create(limit, order, refuse, signal)
-        calm_leave()
+        granted = shares.share_begin(limit, sizes.least_limit(order))
+        result: cython.int = -ENOSPC
+        if granted:
+            calm_enter()
+            result = mmap.mm_create(granted, order, refuse, signal)
+            calm_leave()
+            shares.share_settle(result, granted, limit)
     return handle_new(result) if result >= 0 else result
 
 
@@ -305,6 +312,28 @@ def space_limit(index: cython.int, limit: cython.ulonglong) -> int:
     return result
 
 
+def family_limit(limit: cython.ulonglong) -> int:
+    """Pages that all spaces of the family may have together, 0: as many as their limits say; -EBUSY, -EAGAIN (no thread)."""
+    with cython.nogil:
+        result = shares.shares_set(limit) if serve_start() else -EAGAIN
+        serve_wake()
+    return result
+
+
+def family_figures() -> dict:
+    """Of all spaces and shared objects of all members: the limit that they have together (0: none), what of it is given out, and what is
+    resident, in pages; how many members there are."""
+    resident: uint64_t = 0
+    arch.mutex_lock(cython.address(shares.shares.lock))
+    given = shares.shares_given()
+    for index in range(MMS):
+        if arch.load_acquire(cython.address(mmap.rows[index])):
+            resident += arch.load(cython.address(mm_at(index).resident)) + mm_at(index).staging_pages
+    arch.mutex_unlock(cython.address(shares.shares.lock))
+    limit = arch.load(cython.address(shares.shares.limit))
+    return {"limit": limit, "given": given, "resident": resident, "members": family_size()}
+
+
 def space_pin(index: cython.int, page: cython.ulonglong, pages: cython.ulonglong) -> int:
     index = handle_row(index)
     with cython.nogil:
@@ -384,9 +413,13 @@ def mmu_found() -> tuple:
 def shared_create(pages: cython.ulonglong, limit: cython.ulonglong, order: cython.int, features: cython.int) -> int:
     """A shared object's number, among those of spaces, or a negative errno (attach.shm_create)."""
     with cython.nogil:
-        calm_enter()
-        result = attach.shm_create(pages, limit, order, features)
-        calm_leave()
+        granted = shares.share_begin(limit, sizes.least_limit(order))
+        result: cython.int = -ENOSPC
+        if granted:
+            calm_enter()
+            result = attach.shm_create(pages, granted, order, features)
+            calm_leave()
+            shares.share_settle(result, granted, limit)
     if result >= 0:
         here[result].users = 1
     return handle_new(result) if result >= 0 else result

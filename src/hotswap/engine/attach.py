@@ -44,7 +44,8 @@ from cython.cimports.libc.errno import EBUSY, EEXIST, EINVAL, EMFILE, ENOENT, EN
 from cython.cimports.libc.stdint import uint64_t
 
 names = cython.address(cython.cast(cython.pointer(Names), arch.table(1, cython.sizeof(Names)))[0])
-arch.mutex_init(cython.address(names.lock))
+if arch.founder():
+    arch.mutex_init(cython.address(names.lock))
 
 
 def shm_create(pages, limit, order, features):

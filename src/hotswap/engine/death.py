@@ -46,6 +46,7 @@ from cython.cimports.hotswap.engine.mm import (
 from cython.cimports.hotswap.engine.mmap import rows
 from cython.cimports.hotswap.engine.process import rest, resume
 from cython.cimports.hotswap.engine.profile import profile_forget
+from cython.cimports.hotswap.engine.shares import shares_forget
 from cython.cimports.hotswap.engine.shm_death import shms_lost, shms_mend
 from cython.cimports.hotswap.engine.store.contract import store_at
 from cython.cimports.hotswap.engine.store.file import files_lock
@@ -177,6 +178,7 @@ def remove_member(member):
     counted anew afterwards."""
     remove_spaces(member)
     shms_lost(member)
+    shares_forget(member)
     for child in range(MEMBERS):
         row = cython.address(members[child])
         mine: cython.bint = arch.load_acquire(cython.address(row.state)) == MEMBER_COMING
@@ -184,6 +186,7 @@ def remove_member(member):
         if mine and arch.cas(cython.address(row.process), 0, NOT_TO_COME):
             remove_spaces(child)
             shms_lost(child)
+            shares_forget(child)
             family_give(child)
     process = arch.load(cython.address(members[member].process))
     percpu_ref.forget(process)

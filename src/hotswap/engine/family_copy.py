@@ -34,6 +34,7 @@ from cython.cimports.hotswap.engine.mm import (
     pte_order,
 )
 from cython.cimports.hotswap.engine.mmap import mm_new, rows
+from cython.cimports.hotswap.engine.shares import own_shares, shares
 from cython.cimports.hotswap.engine.shm import view_add, view_drop
 from cython.cimports.hotswap.engine.sizes import ADAPTIVE, pools_copy
 from cython.cimports.hotswap.engine.swap_map import COUNT_CONTINUED, SWAP_MAP_BAD, SWAP_MAP_MAX
@@ -45,6 +46,8 @@ def copy_space(mm, member):
     """The row of a copy for ``member``, on the mmlist behind its parent (R14); its memory, descriptors and threads come later.
     -EMFILE: 64 address spaces exist; -ENOMEM. What there is of it then is drop_space()'s."""
     budget = arch.load(cython.address(mm.budget))
+    if arch.load(cython.address(shares.limit)):
+        budget = own_shares.target[mm.index] - mm.staging_pages
     child = mm_new(budget + mm.staging_pages, mm.order if mm.levels == 1 else ADAPTIVE)
     if not child:
         return -EMFILE
@@ -54,6 +57,8 @@ def copy_space(mm, member):
     child.arena_pages = mm.arena_pages
     pools_copy(child, mm)
     arch.store(cython.address(child.budget), budget)
+    arch.store(cython.address(child.share), budget + mm.staging_pages)
+    arch.store(cython.address(child.wish), arch.load(cython.address(mm.wish)))
     arch.store(cython.address(child.clock), arch.load(cython.address(mm.clock)))
     child.ptes = cython.cast(cython.pointer(Pte), arch.table(mm.arena_pages, cython.sizeof(Pte)))
     child.vmas = cython.cast(cython.pointer(Vma), arch.table(VMAS, cython.sizeof(Vma)))

@@ -141,6 +141,9 @@ cdef struct Mm:
     int vma_count
     # The limit, in pages; staging is not in it
     arch.word budget
+    arch.word share         # budget and staging, of the family's limit where there is one (shares.py)
+    arch.word wish          # what the share may grow to
+    arch.word need          # how many of its folios came back too soon, of late
     arch.word resident
     arch.word pinned
     arch.word packed        # of resident: what compressed RAM holds for it, in units of 64 bytes

@@ -50,6 +50,7 @@ from cython.cimports.hotswap.engine.mm import (
 from cython.cimports.hotswap.engine.profile import profile_figure, profile_reset
 from cython.cimports.hotswap.engine.readahead import readahead_main
 from cython.cimports.hotswap.engine.reclaim import reclaim_main, shrink, uncharge
+from cython.cimports.hotswap.engine.shares import own_shares, share_less, share_more
 from cython.cimports.hotswap.engine.shm import here_close, shm_detach
 from cython.cimports.hotswap.engine.sigbus import sigbus_add, sigbus_remove
 from cython.cimports.hotswap.engine.sizes import FOLIOS_LEAST, set_up_pools
@@ -121,6 +122,9 @@ def set_up_words(mm, limit, order):
     arch.store(cython.address(mm.full_said), 0)
     arch.store(cython.address(mm.stray), -1)
     arch.store(cython.address(mm.budget), limit - mm.staging_pages)
+    arch.store(cython.address(mm.share), limit)
+    arch.store(cython.address(mm.wish), limit)
+    arch.store(cython.address(mm.need), 0)
     lru_setup(cython.address(mm.active))
     lru_setup(cython.address(mm.inactive))
     for which in range(COUNTERS):
@@ -332,7 +336,8 @@ def unmap_folio(mm, page):
 
 
 def mm_limit(index, limit):
-    """May block. A new limit; on its way down folios leave until it holds.
+    """May block. A new limit; on its way down folios leave until it holds. Where the family has a limit (shares.py) it is as much of it
+    as is free, and grows when more is.
 
     -EINVAL: below what frames, pinned folios and faults need. -ENOSPC: the areas could not take what had to leave; the limit is
     as before then.
@@ -340,6 +345,8 @@ def mm_limit(index, limit):
     mm = mm_at(index)
     if limit < mm_least(index):
         return -EINVAL
+    arch.mutex_lock(cython.address(own_shares.changing))
+    limit = share_more(mm, limit)
     before = arch.swap(cython.address(mm.budget), limit - mm.staging_pages)
     rams_wake()
     barren: cython.int = 0
@@ -353,9 +360,12 @@ def mm_limit(index, limit):
         barren += 1
         if barren > 500:
             arch.store(cython.address(mm.budget), before)
+            arch.mutex_unlock(cython.address(own_shares.changing))
             arch.event_wake(cython.address(mm.relief))
             return -ENOSPC
         arch.nap_us(1000)
+    share_less(mm)
+    arch.mutex_unlock(cython.address(own_shares.changing))
     arch.event_wake(cython.address(mm.relief))
     return 0
 

@@ -19,6 +19,7 @@ cdef Forking forking
 
 cdef int process_watch() noexcept nogil
 cdef bint serve_start() noexcept nogil
+cdef void serve_wake() noexcept nogil
 cdef void serve_main(int argument) noexcept nogil
 cdef void rest() noexcept nogil
 cdef void resume() noexcept nogil

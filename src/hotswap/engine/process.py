@@ -47,6 +47,7 @@ from cython.cimports.hotswap.engine.mm import (
     pte_order,
 )
 from cython.cimports.hotswap.engine.mmap import rows, start_threads, stop_threads
+from cython.cimports.hotswap.engine.shares import shares, shares_begin, shares_forget, shares_fork, shares_turn
 from cython.cimports.hotswap.engine.shm import here
 from cython.cimports.hotswap.engine.sigbus import sigbus_add, sigbus_forked
 from cython.cimports.hotswap.engine.steer import steer_forked
@@ -78,6 +79,10 @@ def serve_start():
     return True
 
 
+def serve_wake():
+    arch.event_wake(cython.address(members[own.member].call))
+
+
 def serve_main(argument):
     """As long as the process lives."""
     me = cython.address(members[own.member])
@@ -89,8 +94,9 @@ def serve_main(argument):
         files_tidy()
         everyone_serve()
         shm_adopt()
+        shares_turn()
         left = death_watch()
-        pause: cython.longlong = WATCH_US if family_size() > 1 else -1
+        pause: cython.longlong = WATCH_US if family_size() > 1 or arch.load(cython.address(shares.limit)) else -1
         if left:
             pause = WATCH_US // 10 if left == MOURN_BUSY else 10 * WATCH_US
         arch.event_wait(cython.address(me.call), seen, pause)
@@ -125,6 +131,10 @@ def fork_before():
     forking.ends[1] = NO_DESCRIPTOR
     if serve_start() and not arch.pipe_open(forking.ends):
         forking.member = family_take()
+        if forking.member != NO_MEMBER and not shares_fork(forking.member):
+            arch.log(b"hotswap: process %llu: the family's limit leaves too little for a child: it has no engine", arch.process(), 0, 0)
+            bury(forking.member)
+            forking.member = NO_MEMBER
     rest()
     for index in range(MMS):
         mm = mm_at(index)
@@ -136,6 +146,8 @@ def fork_before():
     if forking.member != NO_MEMBER and copy_spaces(forking.member):
         bury(forking.member)
         forking.member = NO_MEMBER
+    if forking.member != NO_MEMBER:
+        shares_forget(forking.member)
     arch.mutex_lock(cython.address(heap.lock))
 
 
@@ -165,6 +177,7 @@ def fork_child():
     steer_forked()
     sigbus_forked()
     packing_forked()
+    shares_begin()
     for index in range(MMS):
         if forking.fds[index] != NO_DESCRIPTOR:
             arch.close_fd(forking.fds[index])
@@ -306,5 +319,6 @@ def bury(member):
             drop_space(mm)
     arch.check(arch.load(cython.address(members[member].state)) != MEMBER_FREE, b"a member is buried once")
     shm_disinherit(member)
+    shares_forget(member)
     family_give(member)
     arch.mutex_unlock(cython.address(family.lock))
