@@ -39,6 +39,7 @@ cdef extern from "sync.h" nogil:
     void mutex_unlock "arch_mutex_unlock"(mutex *m)
     int mutex_try "arch_mutex_try"(mutex *m)
     ctypedef void (*mend_call "arch_mend_call")(int argument) noexcept nogil
+    int mend_known "arch_mend_known"(mend_call mend)
     void mutex_mend "arch_mutex_mend"(mutex *m, mend_call mend, int argument)
     void calm_enter "arch_calm_enter"()
     void calm_leave "arch_calm_leave"()

@@ -120,17 +120,21 @@ static inline void arch_mutex_init(arch_mutex *m)
     m->cut = 0;
     m->mend = 0;
 }
-/* What puts right what the mutex guards, called with it held by the first who has it after a holder died. Every process says so
- * while it loads the engine, in the same order. */
-static __attribute__((unused)) void arch_mutex_mend(arch_mutex *m, arch_mend_call mend, int argument)
+/* The number of a call that puts something right: every process names all of them while it loads the engine, in the same order. */
+static __attribute__((unused)) int arch_mend_known(arch_mend_call mend)
 {
     arch_mend_call *mends = arch_mends();
     int which = 0;
     while (which < ARCH_MENDS - 1 && mends[which] && mends[which] != mend)
         which++;
     mends[which] = mend;
+    return which;
+}
+/* What puts right what the mutex guards, called with it held by the first who has it after a holder died; one that is known. */
+static __attribute__((unused)) void arch_mutex_mend(arch_mutex *m, arch_mend_call mend, int argument)
+{
     m->argument = argument;
-    m->mend = which + 1;
+    m->mend = arch_mend_known(mend) + 1;
 }
 static __attribute__((noinline, cold, unused)) void arch_mutex_cut(arch_mutex *m)
 {

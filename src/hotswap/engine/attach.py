@@ -291,3 +291,8 @@ def shm_unname(name, length):
         shms[index].name_length = 0
     arch.mutex_unlock(cython.address(names.lock))
     return 0 if index >= 0 else index
+
+
+# Of locks of objects that come later, and that other processes may have to mend.
+arch.mend_known(shm_cut_lru)
+arch.mend_known(shm_cut_frames)

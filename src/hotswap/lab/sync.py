@@ -145,8 +145,11 @@ class Sync:
         m.owner = self.current
         return 1
 
-    def mutex_mend(self, m, mend, argument):
+    def mend_known(self, mend):
         """Nobody dies here."""
+
+    def mutex_mend(self, m, mend, argument):
+        """Nor is anything put right."""
 
     def calm_enter(self):
         """Nobody forks the lab, so nobody wants rest."""
