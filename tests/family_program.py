@@ -1,7 +1,8 @@
-"""A family of processes that fork, write, exit, kill and switch areas off at random; each has a model of its bytes in ordinary memory.
+"""A family of processes that fork, start others anew, write, exit, kill and switch areas off at random; each has a model of its bytes in ordinary memory.
 
 ``python family_program.py DIRECTORY SEED SECONDS MEMBERS``; prints what happened, exit status 1 when a byte was wrong or a slot was left.
-The model of a child is its parent's, copied by the kernel: memory that hotswap has nothing to do with.
+The model of a child is its parent's, copied by the kernel: memory that hotswap has nothing to do with. One that was started anew
+(``… MEMBERS joins``) begins with pages and a model of its own.
 """
 
 import contextlib
@@ -14,8 +15,10 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from support import TESTS
 
 import hotswap
+from hotswap.engine import api
 
 WORDS = 512
 PAGES = 2048  # 8 MiB
@@ -75,6 +78,23 @@ class Member:
             self.leave()
         self.children[pid] = False
 
+    def start(self) -> None:
+        """A process that shares no memory with this one, and joins the family."""
+        if len(os.listdir(self.files)) >= self.most:
+            return
+        seconds = min(self.until - time.monotonic(), self.random.uniform(0.5, 6))
+        words = [
+            str(TESTS / "family_program.py"),
+            str(self.directory),
+            str(self.random.getrandbits(32)),
+            str(seconds),
+            str(self.most),
+            "joins",
+        ]
+        pid = os.posix_spawn(sys.executable, [sys.executable, *words], os.environ)
+        (self.files / str(pid)).touch()
+        self.children[pid] = False
+
     def reap(self, block: bool = False) -> None:
         for pid, killed in list(self.children.items()):
             done, status = os.waitpid(pid, 0 if block else os.WNOHANG)
@@ -115,7 +135,7 @@ class Member:
 
     def live(self) -> None:
         """Until its time is over."""
-        what = {"write": 30, "check": 30, "fork": 5, "kill": 2, "off": 2, "nap": 2}
+        what = {"write": 30, "check": 30, "fork": 5, "start": 1, "kill": 2, "off": 2, "nap": 2}
         while time.monotonic() < self.until and not (self.directory / "wrong").exists():
             [step] = self.random.choices(list(what), list(what.values()))
             if step == "write":
@@ -141,8 +161,15 @@ class Member:
 
 def main() -> int:
     directory, seed, seconds, most = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
+    if sys.argv[5:] == ["joins"]:
+        if api.joined():  # who started it may have been killed
+            member = Member(directory, seed, time.monotonic() + seconds, most)
+            member.live()
+            member.leave()
+        return 0
     for name in "abc":
         hotswap.swapon(directory / name, size="64M")
+    hotswap.configure(children=True)
     if len(sys.argv) > 5:
         hotswap.swapon("ram:", size="16M", priority=4)
     member = Member(directory, seed, time.monotonic() + seconds, most)

@@ -216,6 +216,31 @@ def test_a_worker_goes_on_when_the_one_that_began_is_killed(scratch):
     )
 
 
+def test_a_file_is_not_taken_from_a_process_that_has_become_another_program(scratch):
+    """Which has another file open under the number of the area's; the one that began has gone."""
+    joins(
+        """
+        first, environment = founder()
+        decoy = area + ".decoy"
+        open(decoy, "w").close()
+        first.does("number = next(int(n) for n in os.listdir('/proc/self/fd') if os.readlink(f'/proc/self/fd/{n}') == '%s')" % area)
+        first.does("other = os.fork() or (os.dup2(os.open('%s', os.O_RDWR), number), os.execv('/bin/sleep', ['sleep', '60']))" % decoy)
+        other = int(first.tells("other"))
+        assert eventually(lambda: os.readlink(f"/proc/{other}/exe").endswith(("sleep", "coreutils", "busybox")))
+        first.does("if os.fork(): os.kill(os.getpid(), signal.SIGKILL)")
+        environment["HOTSWAP_JOIN"] = first.tells("os.environ['HOTSWAP_JOIN']")
+        worker = Worker(env=environment).up()
+        worker.does("assert api.joined(); make(); assert same(array) and used() > 8 << 20")
+        assert os.path.getsize(decoy) == 0
+        worker.ends()
+        os.kill(other, signal.SIGKILL)
+        first.process.stdin.close()
+        """,
+        scratch,
+        setup=FOUNDER,
+    )
+
+
 def test_workers_that_are_killed_while_they_join_leave_nothing_behind(scratch):
     joins(
         """
@@ -333,4 +358,17 @@ def test_the_65th_process_is_told_that_it_cannot_use_the_areas(scratch):
         """,
         scratch,
         setup="",
+    )
+
+
+def test_hotswap_run_without_an_area_of_its_own_joins_who_starts_it(scratch):
+    joins(
+        """
+        script = "import hotswap, numpy as np; a = np.arange(4 << 20); print([s.path for s in hotswap.swaps()], a.sum())"
+        words = [sys.executable, "-m", "hotswap", "run", "--limit", "8M"]
+        for options, want in (([], area), (["--swap", area + "2:64M"], area + "2")):
+            done = subprocess.run([*words, *options, "--", sys.executable, "-c", script], capture_output=True, text=True)
+            assert done.stdout == f"[{want!r}] {sum(range(4 << 20))}\\n" and not done.stderr, done
+        """,
+        scratch,
     )

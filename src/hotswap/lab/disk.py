@@ -68,6 +68,9 @@ class Disk(Faults):
     def disk_reopen(self, process, fd, direct):
         return fd  # there is one process
 
+    def disk_identity(self, fd):
+        return 1
+
     def disk_lock(self, fd):
         pass
 

@@ -13,6 +13,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import NoReturn
 
+from .. import joining
 from ..errors import HotswapError
 from . import exits, plan
 from .exits import Refused
@@ -45,6 +46,8 @@ def launch(wanted: Plan, command: Sequence[str]) -> NoReturn:
     program = find(command[0])
     check(program)
     environment = {**os.environ, **additions(wanted)}
+    if wanted.areas:  # of its own, then: it does not join who starts it
+        environment.pop(joining.VARIABLE, None)
     try:
         os.execve(program, list(command), environment)
     except OSError as error:

@@ -11,6 +11,7 @@ cdef enum:
 cdef struct Origin:         # of an area's file, for the whole family
     arch.word generation    # counts swapons and swapoffs of the row: odd while its file is an area's
     int direct              # transfers bypass the page cache
+    uint64_t identity       # which file it is
 
 cdef struct Holder:         # who has the file open; only that member writes it
     arch.word generation

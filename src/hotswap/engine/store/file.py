@@ -35,6 +35,7 @@ def file_on(type, fd, direct):
     """The file of an area that comes, in the process that switches it on."""
     generation = arch.load(cython.address(origins[type].generation))
     origins[type].direct = direct
+    origins[type].identity = arch.disk_identity(fd)
     arch.store_release(cython.address(origins[type].generation), generation + 1 + (generation & 1))
     file_note(type, generation + 1 + (generation & 1), fd)
 
@@ -72,7 +73,9 @@ def file_open_late(type):
                 cython.cast(cython.int, arch.load(cython.address(holder.fd))),
                 origins[type].direct,
             )
-            if fd >= 0 and arch.load(cython.address(origins[type].generation)) == generation:
+            # What the row says may have been two members', or its process another program by now: is it that file?
+            right: cython.bint = fd >= 0 and arch.disk_identity(fd) == origins[type].identity
+            if right and arch.load(cython.address(origins[type].generation)) == generation:
                 if arch.cas(cython.address(opened[type]), 0, word_of(generation, fd)):
                     file_note(type, generation, fd)
                     return fd
