@@ -29,7 +29,7 @@ def memory():
     total = 0
     for number in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
-            if os.readlink(f"/proc/self/fd/{number}").startswith("/memfd:hotswap"):
+            if os.readlink(f"/proc/self/fd/{number}").startswith("/memfd:hotswap "):
                 total += os.fstat(int(number)).st_blocks * 512
     return total
 

@@ -6,25 +6,30 @@ process has either joined, or its family is its own.
 """
 
 import os
-from pathlib import Path
 
 from .errors import UnsupportedError
 
 VARIABLE = "HOTSWAP_JOIN"
-_ENGINE = Path(__file__).parent / "engine"
+
+
+def _build() -> str:
+    """When the engine's parts were written, in nanoseconds: another build has another."""
+    newest = 0
+    engine = os.path.join(os.path.dirname(__file__), "engine")
+    for place in (engine, os.path.join(engine, "store"), os.path.join(engine, "guard")):
+        with os.scandir(place) as entries:
+            newest = max([newest, *(entry.stat().st_mtime_ns for entry in entries if entry.name.endswith(".so"))])
+    return f"{newest:x}"
+
+
+BUILD = _build()  # of what is loaded now; the files may be others later
 
 
 def look() -> None:
     """Before the engine is loaded: who was built otherwise has other tables, and makes its own."""
     process, _, rest = os.environ[VARIABLE].partition(":")
-    if process == str(os.getpid()) or rest.rpartition(":")[2] != build():
+    if process == str(os.getpid()) or rest.rpartition(":")[2] != BUILD:
         del os.environ[VARIABLE]
-
-
-def build() -> str:
-    """When the engine's parts were written, in nanoseconds: another build has another."""
-    newest = max((path.stat().st_mtime_ns for path in _ENGINE.rglob("*.so")), default=0)
-    return f"{newest:x}"
 
 
 def door() -> str:
@@ -38,7 +43,7 @@ def door() -> str:
             "its own, or has a limit on the size of files (ulimit -f)."
         )
     descriptor, inode, address = said
-    return f"{descriptor}:{inode}:{address:x}:{build()}"
+    return f"{descriptor}:{inode}:{address:x}:{BUILD}"
 
 
 def open_door(wanted: bool) -> None:

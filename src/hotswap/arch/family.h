@@ -78,9 +78,9 @@ static inline int arch_family_memory(uint64_t bytes)
     struct rlimit most;
     if (!getrlimit(RLIMIT_FSIZE, &most) && most.rlim_cur < bytes)
         return -1;
-    int fd = memfd_create("hotswap", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+    int fd = memfd_create("hotswap-family", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
     if (fd < 0)
-        fd = memfd_create("hotswap", MFD_CLOEXEC);
+        fd = memfd_create("hotswap-family", MFD_CLOEXEC);
     if (fd < 0)
         return -1;
     int high = fcntl(fd, F_DUPFD_CLOEXEC, ARCH_FAMILY_FD);  /* low numbers are the program's */
