@@ -24,7 +24,9 @@ def distances():
 
         hotswap.configure(family_limit="32M")
         with tempfile.TemporaryDirectory(prefix="pool-", dir=os.environ.get("TMPDIR", "/var/tmp")) as scratch:
-            hotswap.swapon(os.path.join(scratch, "a.swap"), size="256M")  # it has no name after this, and goes with the last process
+            hotswap.swapon(
+                os.path.join(scratch, "a.swap"), size="256M"
+            )  # it has no name after this, and goes with the last process
         table = hotswap.Space("32M").empty((POINTS, POINTS))
     for row in range(POINTS):
         table[row] = np.linalg.norm(points - points[row], axis=1)
@@ -41,4 +43,6 @@ if __name__ == "__main__":
     table = distances()
     with multiprocessing.get_context("fork").Pool(4) as pool:
         neighbours, nearest = map(np.concatenate, zip(*pool.map(look, range(0, POINTS, ROWS), chunksize=1)))
-    print(f"{neighbours.sum()} pairs of neighbours, {neighbours.max()} at most; {(nearest[nearest] == np.arange(POINTS)).sum()} nearest to each other")
+    print(
+        f"{neighbours.sum()} pairs of neighbours, {neighbours.max()} at most; {(nearest[nearest] == np.arange(POINTS)).sum()} nearest to each other"
+    )

@@ -91,7 +91,8 @@ def test_what_cannot_be_read_is_told_to_every_view_and_its_slot_is_free():
 
 
 @pytest.mark.parametrize(
-    ("name", "after"), [("shm_open", 0), ("reserve", 0), ("reserve", 1), ("shm_pipe", 0), ("table", 0), ("table", 1), ("table", 2)]
+    ("name", "after"),
+    [("shm_open", 0), ("reserve", 0), ("reserve", 1), ("shm_pipe", 0), ("table", 0), ("table", 1), ("table", 2)],
 )
 def test_an_object_that_cannot_be_made_leaves_nothing(name, after):
     world = World(MMS=3)
@@ -171,6 +172,8 @@ def test_an_eviction_loses_no_write_of_any_view(guard):
 
 def test_an_eviction_that_copies_before_it_unmaps_loses_one():
     """Without the pipe: what is written between the copy and the hole is nowhere."""
-    copied = Switch("copied-before", "shm", "shm_take_out", "held: ", "held = part; arch.copy(to + done, mine.base + offset, part)")
+    copied = Switch(
+        "copied-before", "shm", "shm_take_out", "held: ", "held = part; arch.copy(to + done, mine.base + offset, part)"
+    )
     forgotten = Switch("copied-before", "shm", "shm_take_out", "arch.check(not arch.shm_held(")
     assert isinstance(lost(family(pages=1, patches=(copied, forgotten)), 300), WrongEnd)

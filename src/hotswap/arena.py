@@ -84,7 +84,9 @@ class Arena:
         if index == -errno.EMFILE:
             raise SpaceError("a space is refused: 64 exist in this process; close one first.")
         if index == -errno.ENOSPC:
-            raise SpaceError("a space is refused: others have all of the family's limit; close one, or raise it (hotswap.configure).")
+            raise SpaceError(
+                "a space is refused: others have all of the family's limit; close one, or raise it (hotswap.configure)."
+            )
         if index == -errno.ENOSYS and how == "signal":
             raise UnsupportedError("faults 'signal' is refused: it needs Linux on x86-64; use 'thread'.")
         if index < 0:

@@ -1,4 +1,4 @@
-"""The way of a fault, top to bottom.
+"""The way of a fault, top to bottom. Longer than 400 lines: it is one way.
 
 ``fault_main`` waits for one; ``serve_once`` finds the range and locks the entry of the folio, in the size that suits (``folio_fit`` in
 folio.py); ``fault_folio`` looks at what it says:

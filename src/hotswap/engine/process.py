@@ -132,7 +132,9 @@ def fork_before():
     if serve_start() and not arch.pipe_open(forking.ends):
         forking.member = family_take()
         if forking.member != NO_MEMBER and not shares_fork(forking.member):
-            arch.log(b"hotswap: process %llu: the family's limit leaves too little for a child: it has no engine", arch.process(), 0, 0)
+            arch.log(
+                b"hotswap: process %llu: the family's limit leaves too little for a child: it has no engine", arch.process(), 0, 0
+            )
             bury(forking.member)
             forking.member = NO_MEMBER
     rest()
@@ -256,9 +258,11 @@ def join_space(mm):
         return -ENOMEM
     frames_setup(mm)
     for number in range(mm.vma_count):
-        if mm.vmas[number].shm != MM_NIL:  # no mapping of the object's yet: what is registered here is the range
-            if arch.blank(address_of(mm, mm.vmas[number].start), mm.vmas[number].pages << 12):
-                return -ENOMEM
+        attached: cython.bint = (
+            mm.vmas[number].shm != MM_NIL
+        )  # no mapping of the object's yet: what is registered here is the range
+        if attached and arch.blank(address_of(mm, mm.vmas[number].start), mm.vmas[number].pages << 12):
+            return -ENOMEM
     failed = arch.mmu_register(mm.fd, mm.arena, mm.arena_pages << 12, True)
     if not failed:
         failed = arch.mmu_register(mm.fd, mm.staging, mm.staging_pages << 12, False)

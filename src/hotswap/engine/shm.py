@@ -14,7 +14,7 @@ was made: entries before counts (``shm_said``), a frame's note of the folio whos
 
 In, for an object, means: in its memory. A view may have a page mapped only while its folio is in, as the kernel's table of the
 view says; where that has none the touch is a fault, and ``shm_view()`` maps it. No process can unmap what another one has mapped, so a folio
-leaves like this, under its entry's lock (decision 14): a pipe takes hold of its pages, without a copy; a hole is punched into the object, by which
+leaves like this, under its entry's lock (decision 16): a pipe takes hold of its pages, without a copy; a hole is punched into the object, by which
 the kernel unmaps them everywhere; then the pipe has the bytes, with all that was written until then. A clean one is mapped write-protected
 wherever it is mapped, and needs no pipe.
 

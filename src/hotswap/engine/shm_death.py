@@ -17,9 +17,9 @@ Nobody else runs: no lock is taken, but the pipe's, which then gives up what it 
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.attach import lowest_of
+from cython.cimports.hotswap.engine.cache import frame_address
 from cython.cimports.hotswap.engine.commit import commit_drop
 from cython.cimports.hotswap.engine.entry import AREAS
-from cython.cimports.hotswap.engine.family import family_live, own
 from cython.cimports.hotswap.engine.family_copy import space_bury
 from cython.cimports.hotswap.engine.lru import lru_link, lru_setup
 from cython.cimports.hotswap.engine.mm import (
@@ -45,7 +45,6 @@ from cython.cimports.hotswap.engine.mm import (
     pte_order,
 )
 from cython.cimports.hotswap.engine.mmap import rows
-from cython.cimports.hotswap.engine.cache import frame_address
 from cython.cimports.hotswap.engine.shm import here, here_close, here_late, shm_fill, shms
 from cython.cimports.hotswap.engine.store.ram import ram_disown
 from cython.cimports.libc.stdint import uint32_t, uint64_t
@@ -86,10 +85,9 @@ def shms_mend():
     done: cython.bint = True
     for index in range(MMS):
         mm = mm_at(index)
-        if arch.load_acquire(cython.address(rows[index])) and mm.shared and shms[index].hurt:
-            # Its maker may have died on the way: nobody else knew of it.
-            if arch.load(cython.address(shms[index].open)) and not shm_mend(mm):
-                done = False
+        hurt: cython.bint = arch.load_acquire(cython.address(rows[index])) != 0 and mm.shared and shms[index].hurt
+        if hurt and arch.load(cython.address(shms[index].open)) and not shm_mend(mm):
+            done = False
     return done
 
 
@@ -200,10 +198,10 @@ def mend_out(mm, page, pages):
 
 
 def all_in(mm, page, pages):
+    whole: cython.bint = True
     for part in range(pages):
-        if not arch.shm_has(here[mm.index].fd, (page + part) << 12):
-            return False
-    return True
+        whole = whole and arch.shm_has(here[mm.index].fd, (page + part) << 12)
+    return whole
 
 
 def mend_orphans(mm):

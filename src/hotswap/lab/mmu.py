@@ -1,5 +1,7 @@
 """The twin of mmu.h: pages by address, as userfaultfd over private anonymous ranges shows them to an unprivileged process.
 
+Longer than 400 lines: it is the whole of one header.
+
 A page is there or missing; one that is there can be write-protected; a place can be poisoned. Touching what is missing in a
 range that was registered for it, or writing to what is protected, is a fault: it goes to ``on_fault(address, flags)``,
 over and over until the access can be made, and raises UnservedFault where nobody listens. Elsewhere missing pages read as
