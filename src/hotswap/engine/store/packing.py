@@ -2,7 +2,7 @@
 
 A way is a filter and the size of an element: none, the bytes or the bits of elements sorted by their weight, and either of them
 behind the difference of each element from the one before. Whoever writes says how large the elements of the array are,
-where that is known; where it is not, the usual sizes are tried. The first page of a piece is packed in every way that comes
+where that is known; where it is not, the usual sizes are tried. Two pages of a piece are packed in every way that comes
 into question, the smallest result wins, and what is cheaper to undo stands first and wins a draw. The verdict holds for the next pieces
 that come to the same 2 MiB of slots, which neighbours in memory share: arrays are of one kind over long stretches.
 
@@ -65,16 +65,15 @@ def unpack_part(codec, source, stored, how, bytes, skip, take, to):
 
 
 def how_for(codec, hint, address, bytes, element):
-    """-1 when no way makes a quarter of the first page go. ``hint`` says what was found last: of two who come at one time, one may not
+    """-1 when no way makes a quarter of the sample go. ``hint`` says what was found last: of two who come at one time, one may not
     be counted."""
     known = arch.load(hint)
     if known and cython.cast(cython.int, known >> 32) == element:
         arch.store(hint, known - 1 if known & 255 else 0)
         return cython.cast(cython.int, known >> 8 & 0xFFFF) - 1
-    sample: cython.int = SAMPLE if SAMPLE < bytes else bytes
-    best: cython.int = best_way(codec, address, sample, element)
+    best: cython.int = best_way(codec, address, bytes, element)
     if best < 0 and element:
-        best = best_way(codec, address, sample, 0)  # the array may be seen as something else than it was made as
+        best = best_way(codec, address, bytes, 0)  # the array may be seen as something else than it was made as
     if best >= 0:
         arch.store(
             hint, cython.cast(uint64_t, element) << 32 | cython.cast(uint64_t, best + 1) << 8 | cython.cast(uint64_t, ASK_ANEW)
@@ -85,13 +84,26 @@ def how_for(codec, hint, address, bytes, element):
 def best_way(codec, address, bytes, element):
     ways = cython.declare(cython.int[WAYS])
     best: cython.int = -1
-    least: cython.int = bytes - bytes // 4
+    tried: cython.int = 2 * SAMPLE if bytes > SAMPLE else bytes
+    least: cython.int = tried - tried // 4
     for way in range(ways_for(element, ways)):
-        stored = arch.pack(scratch_of(codec), address, bytes, ways[way], least - 1)
+        stored = sample_size(codec, address, bytes, ways[way], least - 1)
         if stored:
             best = ways[way]
             least = stored
     return best
+
+
+def sample_size(codec, address, bytes, how, room):
+    """What two pages of a piece, a quarter into it and a quarter before its end, pack to together; 0 when more than ``room``. Not its first,
+    where arrays and rows begin: that is like no other."""
+    if bytes <= SAMPLE:
+        return arch.pack(scratch_of(codec), address, bytes, how, room)
+    first = arch.pack(scratch_of(codec), address + (bytes // 4 & -SAMPLE), SAMPLE, how, room)
+    if first == 0 or first == room:
+        return 0
+    second = arch.pack(scratch_of(codec), address + (bytes * 3 // 4 & -SAMPLE), SAMPLE, how, room - first)
+    return first + second if second else 0
 
 
 def ways_for(element, ways):
