@@ -64,6 +64,8 @@ def write_to(type, mm, page, addresses, count, order, first, ram_too):
     packs: cython.bint = area.store == STORE_RAM
     element: cython.int = element_at(mm, page) if area.store != STORE_FILE else 0
     done: cython.int = -ENOSPC
+    # Now, not when they are written: whoever writes meanwhile goes to an equal.
+    area_rotate(type, got << order)
     if ram_too or not packs:
         done = area_write(area, mm.index, addresses, got, cython.cast(uint64_t, 1) << order, offset, element)
     if packs and arch.load(cython.address(area.inuse)) * 16 > area.usable * HIGH:
@@ -79,7 +81,6 @@ def write_to(type, mm, page, addresses, count, order, first, ram_too):
     if kept < got:
         slots_drop(make_entry(type, offset + (cython.cast(uint64_t, kept) << order)), (got - kept) << order)
     if kept:
-        area_rotate(type, kept << order)
         first[0] = make_entry(type, offset)
         return kept
     return -ENOSPC if packs and done == -ENOSPC else 0
