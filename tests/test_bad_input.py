@@ -420,7 +420,7 @@ def test_a_child_of_fork_that_cannot_be_set_up_is_told_and_the_parent_goes_on(sc
         before = used()
         most = resource.getrlimit(resource.RLIMIT_NOFILE)
         taken = [os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC) for _ in range(3)]
-        highest = max(map(int, os.listdir("/proc/self/fd")))
+        highest = max(taken)
         resource.setrlimit(resource.RLIMIT_NOFILE, (highest, most[1]))
         child = os.fork()
         resource.setrlimit(resource.RLIMIT_NOFILE, most)
