@@ -13,7 +13,7 @@ def held():
     total = 0
     for number in os.listdir("/proc/self/fd"):
         try:
-            if os.readlink(f"/proc/self/fd/{number}").startswith("/memfd:hotswap"):
+            if os.readlink(f"/proc/self/fd/{number}").startswith("/memfd:hotswap "):
                 total += os.fstat(int(number)).st_blocks * 512
         except OSError:
             pass

@@ -136,7 +136,9 @@ def _limit_family(limit: int | str) -> None:
     if size and size < least:
         raise SizeError(f"family_limit {limit!r} is below what one space needs; give at least {format_size(least)}.")
     if result := api.family_limit(size // PAGE):
-        why = "no thread can be had" if result == -errno.EAGAIN else "the spaces that there are have more, and cannot give so much"
+        why = (
+            "no thread can be had" if result == -errno.EAGAIN else "the spaces that there are have more, and cannot give so much"
+        )
         raise HotswapError(f"family_limit {limit!r} is refused: {why}; lower their limits first, or set it before they are made.")
 
 
