@@ -14,6 +14,7 @@ cdef void readahead_after(Mm *mm, uint64_t page, int order) noexcept nogil
 cdef void ask(Mm *mm, Ahead *ahead) noexcept nogil
 cdef void readahead_main(int index) noexcept nogil
 cdef void read_window(Mm *mm, uint64_t page, uint64_t pages) noexcept nogil
+cdef uint64_t read_run(Mm *mm, uint64_t page, int order, uint64_t end) noexcept nogil
 cdef int enlarge(Mm *mm, uint64_t page, uint64_t end) noexcept nogil
 cdef void gather(Mm *mm, uint64_t page, int order, int folios, Span *span) noexcept nogil
 cdef int take_slots(Mm *mm, uint64_t entry, int order, int folios, int *frames) noexcept nogil

@@ -100,45 +100,51 @@ def readahead_main(index):
 def read_window(mm, page, pages):
     """May block. Reads what of a window is out, in runs of neighbouring slots."""
     # The array may go at any time: entries are then empty, and slots that were taken stay ours until they are let go.
-    used: cython.bint = guard_use_mm(mm.index)
+    end: uint64_t = page + pages
+    while page < end:
+        order = enlarge(mm, page, end)  # has the mmap lock, which a guard may take over a run, and which nobody takes twice
+        if order < 0:
+            return
+        used: cython.bint = guard_use_mm(mm.index)
+        got = read_run(mm, page, order, end)
+        guard_unuse_mm(mm.index, used)
+        if got == 0:
+            return
+        page += got
+
+
+def read_run(mm, page, order, end):
+    """May block. Reads folios of that order from ``page`` on that are out in slots in a row; how many pages were passed, 0 when it is time
+    to stop."""
     frames = cython.declare(cython.int[AHEAD_READ])
     addresses = cython.declare(uint64_t[AHEAD_READ])
     span = cython.declare(Span)
-    end: uint64_t = page + pages
-    while page < end:
-        order = enlarge(mm, page, end)
-        if order < 0:
-            break
-        most: cython.int = AHEAD_READ >> order
-        most = most if most > 1 else 1
-        left: cython.int = cython.cast(cython.int, (end - page + (cython.cast(uint64_t, 1) << order) - 1) >> order)
-        gather(mm, page, order, left if left < most else most, cython.address(span))
-        run = span.folios
-        if run == 0:
-            page += cython.cast(uint64_t, 1) << order
-            continue
-        entry = span.entry
-        type = entry_type(entry)
-        got = take_slots(mm, entry, order, run, frames)
-        if got < 0:
-            break
-        if got:
-            for k in range(got):
-                addresses[k] = frame_address(mm, frames[k])
-            # Slots with HAS_CACHE keep their area on.
-            failed = area_read(area_at(type), addresses, got, cython.cast(uint64_t, 1) << order, entry_offset(entry))
-            if not failed:
-                arch.add(cython.address(mm.counter[PAGES_IN]), got << order)
-                arch.add(cython.address(mm.counter[AHEAD_PAGES]), got << order)
-            for k in range(got):
-                mm.frames[frames[k]].ahead = True
-                cache_settle(mm, frames[k], not failed)  # what could not be read is left to the fault, which says so
-                part = entry + (cython.cast(uint64_t, k) << order)
-                if not failed and swap_count(part) == 0:
-                    cache_forget(part)  # let go of meanwhile, when the frame could not be taken out of the cache
-        run = got if got else 1  # none: the first is in the cache already, or was just freed
-        page += cython.cast(uint64_t, run) << order
-    guard_unuse_mm(mm.index, used)
+    size: uint64_t = cython.cast(uint64_t, 1) << order
+    most: cython.int = AHEAD_READ >> order
+    most = most if most > 1 else 1
+    left: cython.int = cython.cast(cython.int, (end - page + size - 1) >> order)
+    gather(mm, page, order, left if left < most else most, cython.address(span))
+    if span.folios == 0:
+        return size
+    got = take_slots(mm, span.entry, order, span.folios, frames)
+    if got < 0:
+        return 0
+    if got == 0:
+        return size  # the first is in the cache already, or was just freed
+    for k in range(got):
+        addresses[k] = frame_address(mm, frames[k])
+    # Slots with HAS_CACHE keep their area on.
+    failed = area_read(area_at(entry_type(span.entry)), addresses, got, size, entry_offset(span.entry))
+    if not failed:
+        arch.add(cython.address(mm.counter[PAGES_IN]), got << order)
+        arch.add(cython.address(mm.counter[AHEAD_PAGES]), got << order)
+    for k in range(got):
+        mm.frames[frames[k]].ahead = True
+        cache_settle(mm, frames[k], not failed)  # what could not be read is left to the fault, which says so
+        part = span.entry + (cython.cast(uint64_t, k) << order)
+        if not failed and swap_count(part) == 0:
+            cache_forget(part)  # let go of meanwhile, when the frame could not be taken out of the cache
+    return cython.cast(uint64_t, got) << order
 
 
 def enlarge(mm, page, end):

@@ -46,7 +46,6 @@ class _Package:
 
 class CompiledModule:
     def __init__(self, name: str):
-        importlib.import_module("hotswap.engine.api")  # all of it, set up as for a program
         self.module: ModuleType = importlib.import_module(name)
         self.found = declarations.of_module(name)
         if not hasattr(self.module, "__pyx_capi__") or not str(self.module.__file__).endswith(".so"):

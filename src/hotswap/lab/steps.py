@@ -159,6 +159,10 @@ class SteppingSeam(Seam):
         lock.readers, lock.writer = readers, writer
 
     def read_lock(self, lock):
+        if self.current in lock.readers:
+            raise LockMisuse(
+                f"CPU {self.current} reads under {name_of(lock)} and takes it once more: a writer that comes in between waits for it, and it for the writer"
+            )
         self.read(lock.uid)
         self.change(lock, [*lock.readers, self.current], None)
         self.model.take_over(self.current, lock)

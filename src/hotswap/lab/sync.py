@@ -162,6 +162,10 @@ class Sync:
 
     def read_lock(self, lock):
         self.on_access("read_lock", lock)
+        if self.current in lock.readers:
+            raise LockMisuse(
+                f"thread {self.current} reads under {name_of(lock)} and takes it once more: a writer that comes in between waits for it, and it for the writer"
+            )
         while lock.writer is not None:
             self.on_block("read_lock", lock)
         lock.readers.append(self.current)
