@@ -189,7 +189,11 @@ static arch_mend_call *arch_mends(void) { return arch_own()->mends; }
 /* Did this process make the tables? Only who made them sets them up. */
 static inline int arch_founder(void) { return !arch_own()->joined; }
 /* All modules are loaded. */
-static inline void arch_loaded(void) { arch_own()->loaded = 1; }
+static inline void arch_loaded(void)
+{
+    arch_check(arch_family()->standing_count < ARCH_FAMILY_STANDING, "who joins finds all tables");
+    arch_own()->loaded = 1;
+}
 /* What HOTSWAP_JOIN has to say for others to join: descriptor, inode, address. 0, or -EBADF where that cannot be. */
 static inline int arch_family_door(uint64_t *said)
 {
@@ -246,8 +250,9 @@ static __attribute__((noinline, unused)) void *arch_table_standing(uint64_t byte
         arch_broken("who joins a family is of the same build");
     }
     void *table = arch_table_new(bytes);
-    arch_check(table && family->standing_count < ARCH_FAMILY_STANDING, "there is room for the engine's tables");
-    family->standing[family->standing_count++] = (struct arch_standing){ module, bytes, (uint64_t)((char *)table - (char *)family) };
+    arch_check(table != NULL, "there is room for the engine's tables");
+    if (family->standing_count < ARCH_FAMILY_STANDING)  /* beyond, where nobody says that all is loaded (a test of single modules) */
+        family->standing[family->standing_count++] = (struct arch_standing){ module, bytes, (uint64_t)((char *)table - (char *)family) };
     return table;
 }
 /* Tables of the engine: zeroed, named by index from elsewhere, and without a reservation, so that only what is used costs
