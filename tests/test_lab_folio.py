@@ -9,6 +9,8 @@ from hotswap.lab.strategy.exhaustive import Exhaustive
 from hotswap.lab.strategy.random_walk import RandomWalk
 from hotswap.lab.world import World
 
+pytestmark = pytest.mark.timeout(240)  # the search of a third of a minute, on a busy machine
+
 NEW = b"new word"
 
 
@@ -148,7 +150,16 @@ def test_two_faults_and_a_swapoff_of_what_they_split(strategy):
 
 @strategies()
 def test_readahead_merges_what_is_written_and_evicted(strategy):
-    world = made(4, areas=1)
+    readahead_merges("percpu_ref", strategy)
+
+
+@strategies()
+def test_readahead_merges_where_a_section_is_the_mmap_lock_and_takes_that_once(strategy):
+    readahead_merges("mmlist", strategy)
+
+
+def readahead_merges(guard, strategy):
+    world = made(4, areas=1, guard=guard)
     world.evict(world.array, 4)
     nobody_expected(world)
     actors = {
