@@ -365,7 +365,8 @@ def test_a_thread_that_finds_no_room_waits_and_goes_on_with_a_new_area(path):
         path,
     )
     assert outcome.code == 0, outcome
-    assert outcome.err.count("waits until an area is added") == 1, outcome
+    # Once, and once more at most if it looked when the area was there and nothing had gone to it yet.
+    assert 1 <= outcome.err.count("waits until an area is added") <= 2, outcome
 
 
 def test_a_thread_that_finds_no_room_goes_on_with_a_higher_limit(path):

@@ -207,6 +207,73 @@ def test_a_swapoff_from_either_side_empties_both(scratch, who):
     )
 
 
+@pytest.mark.parametrize("kind", ["ram:", "front"])
+@pytest.mark.parametrize("end", ["child", "parent", "killed"])
+def test_compressed_memory_is_the_familys(scratch, kind, end):
+    """Its thread is one process's. A swapoff by another ends that; when its process has gone, another one has it."""
+    family(
+        f"""
+        def data(first):
+            return np.sin(np.arange(first, first + (1 << 18), dtype="f4") / 1000)
+
+        def holds(array):
+            return all(np.array_equal(array[n : n + (1 << 18)], data(n)) for n in range(0, array.size, 1 << 18))
+
+        hotswap.swapoff(area)
+        name = "ram:" if {kind!r} == "ram:" else area
+        go, tell = os.pipe()
+
+        def on():
+            if name == "ram:":
+                hotswap.swapon(name, size="16M", priority=5)
+            else:
+                hotswap.swapon(name, priority=5, compressed="2M")
+            hotswap.swapon(area + "2", size="64M")
+
+        def main():
+            on()
+            os.write(tell, b"g")
+            if {end!r} == "parent":
+                os.read(ready, 1)
+            elif {end!r} == "killed":
+                signal.pause()
+
+        ready, told = os.pipe()
+        if {end!r} == "child":
+            on()
+        else:
+            pid = child(main)
+            os.read(go, 1)
+        space = hotswap.Space("4M")
+        array = space.empty(4 << 20, "f4")
+        for n in range(0, array.size, 1 << 18):
+            array[n : n + (1 << 18)] = data(n)
+
+        def off():
+            assert holds(array)
+            hotswap.swapoff(name)
+            assert holds(array)
+
+        if {end!r} == "child":
+            ends(child(off))
+        elif {end!r} == "parent":
+            off()
+            os.write(told, b"g")
+            ends(pid)
+        else:
+            os.kill(pid, signal.SIGKILL)
+            ends(pid, -signal.SIGKILL)
+            for n in range(0, array.size, 1 << 18):
+                array[n : n + (1 << 18)] = data(n)  # more is written back
+            off()
+        assert holds(array)
+        del array
+        assert eventually(lambda: sum(swap.used for swap in hotswap.swaps()) == 0)
+        """,
+        scratch,
+    )
+
+
 def test_an_area_that_a_child_switched_on_serves_its_parent_also_when_the_child_has_gone(scratch):
     family(
         """
@@ -331,10 +398,11 @@ def test_a_pool_of_workers_reads_an_array_five_times_the_limit_that_they_share(s
 
 @KILLS_AT_RANDOM
 @pytest.mark.timeout(240)
-def test_a_family_that_does_everything_at_random_loses_no_byte_and_no_slot(scratch):
+@pytest.mark.parametrize("areas", [(), ("ram",)], ids=["files", "files and ram:"])
+def test_a_family_that_does_everything_at_random_loses_no_byte_and_no_slot(scratch, areas):
     seconds = float(os.environ.get("HOTSWAP_FAMILY_SECONDS", "6"))
     seed = int(os.environ.get("HOTSWAP_FAMILY_SEED", random.randrange(1 << 31)))
     script = (TESTS / "family_program.py").read_text()
     print(f"seed {seed}")
-    outcome = run_python(script, scratch, seed, seconds, 8, timeout=seconds + 45)
+    outcome = run_python(script, scratch, seed, seconds, 8, *areas, timeout=seconds + 45)
     assert outcome.code == 0, f"seed {seed}: {outcome}"

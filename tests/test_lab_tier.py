@@ -175,8 +175,8 @@ def test_a_swapoff_ends_the_thread_that_writes_back_and_loses_nothing(front, gua
 
 @pytest.mark.parametrize("front", [True, False])
 def test_a_swapoff_that_does_not_wait_for_that_thread_frees_what_it_looks_at(front):
-    unjoined = Switch("unjoined", "store.ram", "ram_stop", "arch.thread_join(")
-    world = tier(front=front, patches=(unjoined,))
+    unwaited = Switch("unwaited", "store.ram", "ram_stop", "arch.thread_join(", "return")
+    world = tier(front=front, patches=(unwaited,))
     if front:
         world.area(16)
     assert isinstance(off_under_its_thread(world), NullDereference | UseAfterFree)

@@ -156,7 +156,9 @@ def guard_in_use() -> str:
 
 
 _wanted = os.environ.get("HOTSWAP_GUARD") or None
-if _wanted in GUARDS and not api.joined():  # who joins takes the family's
+if api.joined():  # who joins takes the family's
+    _wanted = None
+elif _wanted in GUARDS:
     configure(guard=_wanted)
 if api.joined() and joining.VARIABLE in os.environ:
     joining.in_child(forked)

@@ -55,6 +55,7 @@ cdef extern from "sync.h" nogil:
     void write_unlock "arch_write_unlock"(rwlock *l)
     ctypedef void (*thread_main "arch_thread_main")(int argument) noexcept nogil
     uint64_t thread_start "arch_thread_start"(thread_main main, int argument, const char *name)
+    void thread_unjoined "arch_thread_unjoined"()
     void thread_join "arch_thread_join"(uint64_t handle)
     enum:
         LOCKED "ARCH_LOCKED"

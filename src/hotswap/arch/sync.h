@@ -219,6 +219,8 @@ static inline uint64_t arch_thread_start(arch_thread_main main, int argument, co
     }
     return (uint64_t)thread;
 }
+/* The calling thread will not be joined by anybody. */
+static inline void arch_thread_unjoined(void) { pthread_detach(pthread_self()); }
 static inline void arch_thread_join(uint64_t handle) { pthread_join((pthread_t)handle, NULL); }
 
 /* Whether, of what seldom is: the compiler puts the rest of that way somewhere else. */

@@ -51,6 +51,7 @@ from cython.cimports.hotswap.engine.shm_death import shms_lost, shms_mend
 from cython.cimports.hotswap.engine.store.contract import store_at
 from cython.cimports.hotswap.engine.store.file import files_lock
 from cython.cimports.hotswap.engine.store.ram import ram_disown
+from cython.cimports.hotswap.engine.store.ram_death import charges_begin, charges_end, ram_mend
 from cython.cimports.hotswap.engine.swap_map import (
     CONTINUATION,
     COUNT_CONTINUED,
@@ -61,6 +62,7 @@ from cython.cimports.hotswap.engine.swap_map import (
 from cython.cimports.hotswap.engine.swapoff import OFF_DONE, OFF_IDLE, OFF_UNDER_WAY, everyones
 from cython.cimports.hotswap.engine.swapon import area_free_tables
 from cython.cimports.hotswap.engine.swaps import swaps_orphan, swaps_reap
+from cython.cimports.hotswap.engine.writeback import writeback_inherit
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 
 
@@ -227,6 +229,11 @@ def count_everything():
         for index in range(MMS):
             if arch.load_acquire(cython.address(rows[index])) and mm_at(index).frames:
                 set_cached(mm_at(index))
+        charges_begin()
+        for type in range(AREAS):
+            if recount.references[type]:
+                ram_mend(type, area_at(type).map)
+        charges_end()
         for type in range(AREAS):
             if recount.references[type]:
                 settle_area(type)
@@ -327,6 +334,7 @@ def take_over(member):
             area_free_tables(type)
             swaps_reap(type)
         swaps_orphan(type, member)
+        writeback_inherit(type, member)
 
 
 arch.mutex_mend(cython.address(active.lock), active_mend, 0)

@@ -1,10 +1,13 @@
 from libc.stdint cimport uint64_t
 from hotswap.engine.mm cimport Mm
+from hotswap.engine.store.ram cimport Ram
 from hotswap.engine.swapoff cimport Emptying, Run
 
 cdef Emptying *jobs         # of which a row uses what collecting and locking need
 
 cdef int writeback_start(int type) noexcept nogil
+cdef void writeback_inherit(int type, int member) noexcept nogil
+cdef void writeback_over(Ram *ram) noexcept nogil
 cdef void writeback_main(int type) noexcept nogil
 cdef bint wanted(int type, uint64_t part) noexcept nogil
 cdef bint slots_near(int type, uint64_t part) noexcept nogil

@@ -11,6 +11,8 @@ It sleeps until somebody finds what may be packed, or the area's slots, filled t
 Races: those of a swapoff, and guarded as there: what an entry says under its lock counts, and locked entries keep their slots on both
 sides. A swapoff of the area itself ends the thread before it retires the guard; while it empties, this thread does nothing.
 
+Of a family one process has the thread. In front of a file it serves all; what moves to another area are only its own folios.
+
 Lock order: as in swapoff.py. No guard is held over a transfer.
 """
 
@@ -18,6 +20,7 @@ import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import SWP_WRITEOK, area_at, area_read
 from cython.cimports.hotswap.engine.entry import AREAS
+from cython.cimports.hotswap.engine.family import own
 from cython.cimports.hotswap.engine.found import Found, sort_found
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.mm import (
@@ -25,13 +28,14 @@ from cython.cimports.hotswap.engine.mm import (
     PTE_KIND,
     PTE_SWAPPED,
     mm_at,
-    mmlist_hold_next,
+    mmlist_hold_mine,
 )
 from cython.cimports.hotswap.engine.store.charge import mm_near
 from cython.cimports.hotswap.engine.store.front import front_back
 from cython.cimports.hotswap.engine.store.ram import (
     HIGH,
     LOW,
+    STOP_UNJOINED,
     STRETCH,
     ram_coldest,
     ram_near,
@@ -46,10 +50,35 @@ jobs = cython.cast(cython.pointer(Emptying), arch.table(AREAS, cython.sizeof(Emp
 
 
 def writeback_start(type):
-    """The thread of an area that is set up; -ENOMEM. It ends with ram_stop()."""
+    """The thread of an area that is set up; -ENOMEM. It ends with ram_stop(). An area has one, in one process of the family."""
     ram = cython.address(rams[type])
+    ram.member = own.member
+    ram.buffer = 0
+    arch.store_release(cython.address(ram.runs), 1)
     ram.thread = arch.thread_start(writeback_main, type, b"hotswap-back")
-    return 0 if ram.thread else -ENOMEM
+    if not ram.thread:
+        writeback_over(ram)
+        return -ENOMEM
+    return 0
+
+
+def writeback_inherit(type, member):
+    """A member has died: if its thread wrote back, one of this process does from now on. What it was writing is in memory still."""
+    ram = cython.address(rams[type])
+    if not arch.load_acquire(cython.address(ram.runs)) or ram.member != member:
+        return
+    arch.store_release(cython.address(ram.back), 0)
+    arch.event_wake(cython.address(ram.settled))
+    if arch.load(cython.address(ram.stop)):
+        writeback_over(ram)
+    else:
+        writeback_start(type)  # without one nothing is written back: what does not fit goes to the next area
+
+
+def writeback_over(ram):
+    """It runs no more; pairs with the acquire in ram_stop()."""
+    arch.store_release(cython.address(ram.runs), 0)
+    arch.event_wake(cython.address(ram.over))
 
 
 def writeback_main(type):
@@ -64,6 +93,12 @@ def writeback_main(type):
         # Whoever finds it full wakes it, if only for another try at what failed.
         arch.event_wait(cython.address(ram.pressure), seen, -1)
         seen = arch.event_read(cython.address(ram.pressure))  # before the looks: who wakes after them is not slept over
+    if ram.buffer:
+        arch.release(ram.buffer, cython.cast(uint64_t, STRETCH) << 12)
+        ram.buffer = 0
+    if arch.load(cython.address(ram.stop)) == STOP_UNJOINED:
+        arch.thread_unjoined()
+    writeback_over(ram)
 
 
 def wanted(type, part):
@@ -114,18 +149,19 @@ def move_coldest(type):
 
 
 def move_some_of_all(job):
-    """May block. The next few stretches, of all address spaces where the area is full, of those whose share is where it is not; pages."""
+    """May block. The next few stretches, of all address spaces of this process where the area is full, of those whose share is where it is
+    not; pages. What others of the family have there stays: entries that were locked here would stay locked if this process died."""
     type = job.type
     oldest = coldest_stamp(type)
     if oldest == 0:
         return 0
     full: cython.bint = arch.load(cython.address(rams[type].pool.pages)) * 16 > rams[type].most * LOW
     full = full or slots_near(type, LOW)
-    index = mmlist_hold_next(MM_NIL)
+    index = mmlist_hold_mine(MM_NIL)
     while index != MM_NIL:
         if full or mm_near(index, LOW):
             move_of(job, mm_at(index), oldest)
-        index = mmlist_hold_next(index)
+        index = mmlist_hold_mine(index)
     return arch.load(cython.address(job.moved))
 
 

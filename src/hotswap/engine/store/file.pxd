@@ -29,6 +29,7 @@ cdef void file_on(int type, int fd, bint direct) noexcept nogil
 cdef int file_off(int type) noexcept nogil
 cdef int file_here(int type) noexcept nogil
 cdef int file_open_late(int type) noexcept nogil
+cdef void file_tell(int type, uint64_t generation, int fd) noexcept nogil
 cdef void file_note(int type, uint64_t generation, int fd) noexcept nogil
 cdef uint64_t word_of(uint64_t generation, int fd) noexcept nogil
 cdef int fd_of(uint64_t word) noexcept nogil

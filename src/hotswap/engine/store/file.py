@@ -77,7 +77,7 @@ def file_open_late(type):
             right: cython.bint = fd >= 0 and arch.disk_identity(fd) == origins[type].identity
             if right and arch.load(cython.address(origins[type].generation)) == generation:
                 if arch.cas(cython.address(opened[type]), 0, word_of(generation, fd)):
-                    file_note(type, generation, fd)
+                    file_tell(type, generation, fd)  # not file_note(): the area may have gone by now, and the word with it
                     return fd
                 arch.close_fd(fd)  # another thread was faster
                 word = arch.load_acquire(cython.address(opened[type]))
@@ -89,10 +89,15 @@ def file_open_late(type):
 
 def file_note(type, generation, fd):
     """This process has it open. What it had open before in that row, and did not come to close, is closed."""
-    holder = cython.address(holders[own.member * FILE_ROWS + type])
     before = arch.swap(cython.address(opened[type]), word_of(generation, fd))
     if before and before != word_of(generation, fd):
         arch.close_fd(fd_of(before))
+    file_tell(type, generation, fd)
+
+
+def file_tell(type, generation, fd):
+    """Where others can find what this process has open."""
+    holder = cython.address(holders[own.member * FILE_ROWS + type])
     arch.store(cython.address(holder.process), arch.process())
     arch.store(cython.address(holder.fd), fd)
     arch.store_release(cython.address(holder.generation), generation)

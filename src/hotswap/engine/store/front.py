@@ -35,7 +35,6 @@ from cython.cimports.hotswap.engine.store.ram import (
     ram_discard,
     ram_setup,
     ram_spared,
-    ram_teardown,
     rams,
     read_piece,
     unpack_pinned,
@@ -58,10 +57,6 @@ def front_setup(type, fd, slots, most):
     if failed:
         return failed
     rams[type].fd = fd
-    rams[type].buffer = arch.reserve(cython.cast(uint64_t, STRETCH) << 12)
-    if not rams[type].buffer:
-        ram_teardown(type, False)
-        return -ENOMEM
     return 0
 
 
@@ -176,6 +171,10 @@ def front_back(type):
     ram = cython.address(rams[type])
     done: cython.int = 0
     turns: cython.int = 0
+    if not ram.buffer:
+        ram.buffer = arch.reserve(cython.cast(uint64_t, STRETCH) << 12)
+        if not ram.buffer:
+            return -ENOMEM
     while done == 0 and turns < 2:
         number = ram_coldest(type)
         if number < 0:

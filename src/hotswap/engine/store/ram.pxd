@@ -16,6 +16,8 @@ cdef enum:
     HELD_PART = 15
     HELD_USED = 128         # read since somebody looked for what is cold
     HELD_REST = 255
+    STOP = 1                # to the thread that writes back: it is waited for
+    STOP_UNJOINED = 2       # by another process, which cannot join it
     IN_RAM = -2             # given to area_setup() for a descriptor
 
 cdef struct Hint:           # of a stretch
@@ -42,10 +44,13 @@ cdef struct Ram:            # a row of areas
     # Writing back
     arch.word pressure      # event
     arch.word stop
-    uint64_t thread
+    arch.word runs          # there is a thread that writes back; `member` is who has it, and changes only when that one has died
+    int member
+    uint64_t thread         # its handle there
+    arch.word over          # event: it runs no more
     arch.word back          # the stretch that is on its way to the file, + 1; changes wake `settled`
     arch.word settled       # event
-    uint64_t buffer         # a stretch's bytes
+    uint64_t buffer         # a stretch's bytes, in memory of the process whose thread writes back
     uint64_t place[512]     # and where each slot of them was in the pool; NOWHERE: it is not among them
 
 cdef Ram *rams

@@ -19,6 +19,7 @@ words before a piece, all of a hint but ``best``, ``clock``.
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.entry import AREAS
+from cython.cimports.hotswap.engine.family import own
 from cython.cimports.hotswap.engine.mm import MMS, mm_at
 from cython.cimports.hotswap.engine.store.charge import NOBODY, charge_packed, mm_near, pages_of, share_of, uncharge_packed
 from cython.cimports.hotswap.engine.store.packing import (
@@ -68,7 +69,7 @@ def ram_setup(type, slots, most):
     ram.most = most if most and most < slots else slots
     ram.clock = 0
     ram.passed = 0
-    ram.thread = 0
+    arch.store(cython.address(ram.runs), 0)
     ram.held = cython.cast(cython.pointer(uint64_t), arch.table(slots, cython.sizeof(uint64_t)))
     ram.hints = cython.cast(cython.pointer(Hint), arch.table(slots // STRETCH + 1, cython.sizeof(Hint)))
     arch.store(cython.address(ram.refused), 0)
@@ -98,19 +99,24 @@ def ram_teardown(type, poison):
     arch.table_free(held, poison)
     arch.table_free(ram.hints, poison)
     ram.hints = cython.NULL
-    if ram.buffer:
-        arch.release(ram.buffer, cython.cast(uint64_t, STRETCH) << 12)
-        ram.buffer = 0
 
 
 def ram_stop(type):
-    """May block. Ends the thread that writes back: before the area's guard is retired, as it may be inside."""
+    """May block. Ends the thread that writes back: before the area's guard is retired, as it may be inside. Where it is another process's,
+    that says when it has ended, or who cleans up after that (writeback_inherit())."""
     ram = cython.address(rams[type])
-    if ram.thread:
-        arch.store_release(cython.address(ram.stop), 1)
-        arch.event_wake(cython.address(ram.pressure))
+    if not arch.load_acquire(cython.address(ram.runs)):
+        return
+    mine: cython.bint = ram.member == own.member
+    arch.store_release(cython.address(ram.stop), STOP if mine else STOP_UNJOINED)
+    arch.event_wake(cython.address(ram.pressure))
+    if mine:
         arch.thread_join(ram.thread)
-        ram.thread = 0
+    while True:
+        seen = arch.event_read(cython.address(ram.over))
+        if not arch.load_acquire(cython.address(ram.runs)):
+            return
+        arch.event_wait(cython.address(ram.over), seen, -1)
 
 
 def ram_write(type, mm, addresses, count, pages, slot, element):
