@@ -119,8 +119,6 @@ def serve_or_wait(mm, address, flags):
         return FAULT_WAITS
     if result != FAULT_WAITS:
         return result
-    if arch.event_read(cython.address(mm.relief)) != seen:
-        return FAULT_WAITS  # something came or went meanwhile: perhaps that is room
     if not arch.swap(cython.address(mm.full_said), 1):
         arch.log(
             b"hotswap: space %llu: the areas are full and nothing can leave memory; a fault at 0x%llx waits until an area "
