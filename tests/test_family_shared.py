@@ -100,7 +100,7 @@ def test_it_goes_with_its_last_attachment_in_any_process_and_the_next_one_looks_
         array[:] = np.arange(array.size)
 
         def main():
-            assert threads() == 1  # the space's own
+            assert eventually(lambda: threads() == 1)  # the space's own; a thread has its name a moment after it began
             os.write(tell, b"r")
             os.read(go, 1)
             assert eventually(lambda: threads() == 2)  # and the object's, which nobody else has
@@ -114,7 +114,7 @@ def test_it_goes_with_its_last_attachment_in_any_process_and_the_next_one_looks_
         hotswap.swapon(other, size="48M", priority=-1)
         pid = child(main)
         os.read(ready, 1)
-        assert threads() == 2
+        assert eventually(lambda: threads() == 2)
         del array, shared
         assert eventually(lambda: threads() == 1) and held() == 0
         assert used() > 6 << 20
