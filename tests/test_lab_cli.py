@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree as ET
 from collections import namedtuple
 from pathlib import Path
@@ -477,7 +476,9 @@ def test_a_real_ctrl_c_says_what_was_covered_and_leaves_nobody() -> None:
     words = [sys.executable, "-m", "hotswap", "lab", "run", "R01", "--guard", "percpu_ref", "--switch", "none"]
     words += ["--preemptions", "none", "--json"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        time.sleep(5)
+        assert process.stderr is not None
+        while " schedules, " not in process.stderr.readline():  # it says how far it is
+            assert process.poll() is None
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=45)
     assert (process.returncode, out) == (130, "[]\n"), err
