@@ -26,7 +26,7 @@ def change(space, before):
 def out(space):
     """All that is in memory leaves."""
     limit = space.limit
-    space.limit = "8M"
+    space.limit = "5M"
     space.limit = limit
 
 

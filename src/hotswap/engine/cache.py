@@ -144,7 +144,7 @@ def frame_moved(mm, frame, order):
 
 
 def cache_reserve(mm, entry, slots, frame):
-    """A BUSY frame enters the cache for a transfer of the entry's slots: READING. 0, -EEXIST or -ENOENT. -EBUSY: the area is
+    """A BUSY frame enters the cache for a transfer of the entry's slots ahead of their reader: READING. 0, -EEXIST or -ENOENT. -EBUSY: the area is
     being emptied, and its slots get no new users (R19); looked at under the lock under which swapoff says so.
 
     Guard and lock: its own; the entry may be a stale one.
@@ -160,7 +160,7 @@ def cache_reserve(mm, entry, slots, frame):
     if result == 0:
         mm.frames[frame].entry = entry
         mm.frames[frame].slots = slots
-        mm.frames[frame].ahead = False
+        mm.frames[frame].ahead = True
         index_add(area, mm, frame)
         arch.mutex_lock(cython.address(mm.frame_lock))
         mm.frames[frame].state = FRAME_READING
@@ -240,8 +240,9 @@ def cache_take(mm, entry, slots):
     return result
 
 
-def cache_has(mm, entry, slots):
-    """Does a frame hold the entry's slots, or is about to? A hint. Guard and lock: its own."""
+def cache_has(mm, entry, slots, left):
+    """Does a frame hold the entry's slots, or is about to, as they were read ahead, or, with ``left``, as they left? A hint. Guard and
+    lock: its own."""
     type = entry_type(entry)
     area: cython.pointer(Area) = guard.enter(type)
     if not area:
@@ -249,7 +250,8 @@ def cache_has(mm, entry, slots):
     arch.mutex_lock(cython.address(area.lock))
     handle = index_find(area, entry)
     held: cython.bint = handle != 0 and (handle >> HANDLE_SHIFT) - 1 == cython.cast(uint32_t, mm.index)
-    held = held and mm.frames[handle & ((1 << HANDLE_SHIFT) - 1)].slots == slots
+    frame = handle & ((1 << HANDLE_SHIFT) - 1)
+    held = held and mm.frames[frame].slots == slots and (left or mm.frames[frame].ahead)
     arch.mutex_unlock(cython.address(area.lock))
     guard.exit(type)
     return held

@@ -8,9 +8,9 @@ A page that was never touched is a folio of its own.
 Size follows use, by three rules (levels: 4 KiB, 64 KiB, and what the limit allows up to 1 MiB; decision 12):
 
 - **First touches** grow: next to a folio that was touched before, one a level larger is made, else a single page.
-- **A swapped-out folio** comes in whole for a reader that was expected there (readahead.py), or if it is in the cache. Anybody else
+- **A swapped-out folio** comes in whole for a reader that was expected there (readahead.py), or if it was read ahead. Anybody else
   gets the part he touched: a single page where faults are scattered, 64 KiB where most faults belong to scans, as they are then likely to
-  begin another (``dense``). What remains is as it was, in smaller folios. So is what a write to a clean folio leaves clean.
+  begin another (``dense``), or all of it if it left so lately that the cache still has it. What remains is as it was, in smaller folios. So is what a write to a clean folio leaves clean.
 - **Readahead** makes large ones again: neighbours that are out, in slots that are neighbours too, become one before they are read.
 
 Where a space is given a size of folios there is one level and no rule applies. A folio of any size is still split where no area has its
@@ -106,7 +106,8 @@ def wanted_order(mm, vma, folio, page, write):
         return have if follows else sparse_order(mm, vma, have)
     if kind == PTE_SWAPPED or kind == PTE_FILLED:
         scan: cython.bint = stream_expected(mm, page) != STREAM_NONE
-        whole: cython.bint = scan or have == 0 or (kind == PTE_SWAPPED and cache_has(mm, pte_entry(state), 1 << have))
+        left: cython.bint = arch.load(cython.address(vma.dense)) >= DENSE
+        whole: cython.bint = scan or have == 0 or (kind == PTE_SWAPPED and cache_has(mm, pte_entry(state), 1 << have, left))
         order = have if whole else sparse_order(mm, vma, have)
         order = order if order < most else most
         if order == have:  # the last look: once a fault

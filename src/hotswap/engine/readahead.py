@@ -139,7 +139,6 @@ def read_run(mm, page, order, end):
         arch.add(cython.address(mm.counter[PAGES_IN]), got << order)
         arch.add(cython.address(mm.counter[AHEAD_PAGES]), got << order)
     for k in range(got):
-        mm.frames[frames[k]].ahead = True
         cache_settle(mm, frames[k], not failed)  # what could not be read is left to the fault, which says so
         part = span.entry + (cython.cast(uint64_t, k) << order)
         if not failed and swap_count(part) == 0:
