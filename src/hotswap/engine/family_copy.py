@@ -75,6 +75,7 @@ def copy_space(mm, member):
     child.inactive.tail = mm.inactive.tail
     child.inactive.pages = mm.inactive.pages
     child.inactive.folios = mm.inactive.folios
+    child.passing = mm.passing
     failed: cython.int = 0
     for number in range(mm.vma_count):
         if not failed:
@@ -126,7 +127,7 @@ def copy_entry(mm, child, page, state):
         arch.add(cython.address(child.resident), cython.cast(int64_t, 1) << pte_order(state))
     arch.store(cython.address(child.ptes[page].state), state & ~cython.cast(uint64_t, PTE_PINNED))
     if state & PTE_PINNED:
-        lru_insert(child, page, pte_order(state), False)
+        lru_insert(child, page, pte_order(state), 0)
 
 
 def share_batch(mm, child, batch):

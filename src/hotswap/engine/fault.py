@@ -37,7 +37,10 @@ from cython.cimports.hotswap.engine.cache import (
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
 from cython.cimports.hotswap.engine.family import family
 from cython.cimports.hotswap.engine.folio import NO_FOLIO, folio_fit
-from cython.cimports.hotswap.engine.lru import lru_insert, lru_refault
+from cython.cimports.hotswap.engine.lru import (
+    lru_came,
+    lru_refault,
+)
 from cython.cimports.hotswap.engine.mm import (
     AHEAD_HITS,
     FAULTS_MAJOR,
@@ -50,7 +53,6 @@ from cython.cimports.hotswap.engine.mm import (
     NO_FRAME,
     PAGES_IN,
     POISONED,
-    PTE_ACTIVE,
     PTE_CLEAN,
     PTE_DIRTY,
     PTE_FILLED,
@@ -58,7 +60,7 @@ from cython.cimports.hotswap.engine.mm import (
     PTE_NONE,
     PTE_POISON,
     PTE_SWAPPED,
-    PTE_WORKINGSET,
+    PTE_USE,
     WROTE_CLEAN,
     address_of,
     find_vma,
@@ -81,7 +83,11 @@ from cython.cimports.hotswap.engine.profile import (
 from cython.cimports.hotswap.engine.readahead import readahead_after
 from cython.cimports.hotswap.engine.reclaim import charge, charge_now, uncharge
 from cython.cimports.hotswap.engine.shm import shm_fill, shm_said, shm_view, shm_zero
-from cython.cimports.hotswap.engine.stream import stream_moved
+from cython.cimports.hotswap.engine.stream import (
+    stream_moved,
+    stream_run,
+    stream_touched,
+)
 from cython.cimports.hotswap.engine.swap_map import swap_free
 from cython.cimports.libc.errno import EIO
 from cython.cimports.libc.stdint import uint64_t
@@ -234,12 +240,14 @@ def first_touch(mm, page, order):
     arch.add(cython.address(mm.counter[FAULTS_ZERO]), 1)
     if not charge(mm, cython.cast(uint64_t, 1) << order):
         return pte_make(PTE_NONE, order, 0)
+    run = stream_run(mm, page)
+    if order:  # before it is mapped: whoever waits for that touches the next one at once
+        stream_touched(mm, page, cython.cast(uint64_t, 1) << order)
     if mm.shared:
         shm_zero(mm, page, order)
     elif not order or not zeros_moved(mm, page, order):
         arch.check(not arch.mmu_zero(mm.fd, address_of(mm, page), cython.cast(uint64_t, 4096) << order), b"zeros can be mapped")
-    lru_insert(mm, page, order, False)
-    return pte_make(PTE_DIRTY, order, 0)
+    return pte_make(PTE_DIRTY, order, 0) | lru_came(mm, page, order, run)
 
 
 def zeros_moved(mm, page, order):
@@ -347,11 +355,8 @@ def map_folio(mm, page, order, frame, entry, write):
     """Puts a frame's bytes where the fault was and wakes who waits there. ``entry`` 0: they have no slots."""
     address = address_of(mm, page)
     length = cython.cast(uint64_t, 4096) << order
-    flags: uint64_t = 0
-    if entry == 0:
-        lru_insert(mm, page, order, False)
-    elif lru_refault(mm, page, order):
-        flags = PTE_ACTIVE | PTE_WORKINGSET
+    run = stream_run(mm, page)
+    use = lru_refault(mm, page, order, run) if entry else lru_came(mm, page, order, run)
     clean: cython.bint = not write and not mostly_written(mm)
     if mm.shared:
         clean = clean and mm.features & arch.MMU_SHARED_WP != 0
@@ -366,11 +371,11 @@ def map_folio(mm, page, order, frame, entry, write):
         arch.check(not arch.mmu_copy(mm.fd, address, frame_address(mm, frame), length, False), b"a folio can be mapped")
         frame_put(mm, frame, FRAME_READY)
     if clean:
-        return pte_make(PTE_CLEAN, order, entry) | flags
+        return pte_make(PTE_CLEAN, order, entry) | use
     if mm.shared:
-        shm_said(mm, page, pte_make(PTE_DIRTY, order, 0) | flags)
+        shm_said(mm, page, pte_make(PTE_DIRTY, order, 0) | use)
     release_entry(entry, order)
-    return pte_make(PTE_DIRTY, order, 0) | flags
+    return pte_make(PTE_DIRTY, order, 0) | use
 
 
 def write_clean(mm, page, order, state):
@@ -380,9 +385,9 @@ def write_clean(mm, page, order, state):
     if not mm.shared:  # else by who maps the view
         arch.mmu_protect(mm.fd, address_of(mm, page), cython.cast(uint64_t, 4096) << order, False)
     else:
-        shm_said(mm, page, pte_make(PTE_DIRTY, order, 0) | (state & (PTE_ACTIVE | PTE_WORKINGSET)))
+        shm_said(mm, page, pte_make(PTE_DIRTY, order, 0) | (state & PTE_USE))
     release_entry(pte_entry(state), order)
-    return pte_make(PTE_DIRTY, order, 0) | (state & (PTE_ACTIVE | PTE_WORKINGSET))
+    return pte_make(PTE_DIRTY, order, 0) | (state & PTE_USE)
 
 
 def release_entry(entry, order):

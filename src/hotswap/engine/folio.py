@@ -39,7 +39,7 @@ from cython.cimports.hotswap.engine.mm import (
     PTE_PINNED,
     PTE_SWAPPED,
     PTE_TAIL,
-    PTE_WORKINGSET,
+    PTE_USE,
     pte_entry,
     pte_make,
     pte_order,
@@ -191,7 +191,7 @@ def folio_split(mm, folio, order):
     pte = cython.address(mm.ptes[folio])
     state = arch.load(cython.address(pte.state))
     have = pte_order(state)
-    said = pte_make(state & PTE_KIND, order, pte_entry(state)) | (state & (PTE_PINNED | PTE_ACTIVE | PTE_WORKINGSET))
+    said = pte_make(state & PTE_KIND, order, pte_entry(state)) | (state & (PTE_PINNED | PTE_USE))
     size: uint64_t = cython.cast(uint64_t, 1) << order
     entry: uint64_t = size if pte_entry(state) else 0
     listed: cython.bint = state & PTE_KIND == PTE_CLEAN or (state & PTE_KIND == PTE_DIRTY and not state & PTE_PINNED)

@@ -32,7 +32,7 @@ from cython.cimports.hotswap.engine.mm import (
     PTE_PINNED,
     PTE_SWAPPED,
     PTE_TAIL,
-    PTE_WORKINGSET,
+    PTE_USE,
     address_of,
     mm_at,
     pte_entry,
@@ -240,7 +240,7 @@ def write_some(parent, child, copies, done):
         arch.check(not swap_duplicate(entry, 1 << copies.order), b"a new slot can be shared")
         set_child(child, page, pte_make(PTE_SWAPPED, copies.order, entry), COLD, 0)
         pte = cython.address(parent.ptes[page])
-        kept = arch.load(cython.address(pte.state)) & (PTE_ACTIVE | PTE_WORKINGSET)
+        kept = arch.load(cython.address(pte.state)) & PTE_USE
         arch.bit_unlock(cython.address(pte.state), pte_make(PTE_CLEAN, copies.order, entry) | kept)
     return got
 
@@ -259,7 +259,7 @@ def write_parts(parent, child, copies, number):
         return 0
     arch.add(cython.address(parent.counter[PAGES_OUT]), out)
     first = copies.pages[number]
-    kept = arch.load(cython.address(parent.ptes[first].state)) & (PTE_ACTIVE | PTE_WORKINGSET)
+    kept = arch.load(cython.address(parent.ptes[first].state)) & PTE_USE
     place: cython.int = size
     while place > 0:  # the folio's own entry last
         place -= 1

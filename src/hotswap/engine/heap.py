@@ -127,7 +127,7 @@ def folio_ahead(mm, page):
         else:
             if arch.mmu_copy(mm.fd, address_of(mm, folio), heap.zeros, size << 12, False):
                 arch.check(not arch.mmu_zero(mm.fd, address_of(mm, folio), size << 12), b"zeros can be mapped")
-            lru_insert(mm, folio, order, False)
+            lru_insert(mm, folio, order, 0)
             state = pte_make(PTE_DIRTY, order, 0)
     arch.bit_unlock(cython.address(pte.state), state)
     arch.read_unlock(cython.address(mm.mmap_lock))

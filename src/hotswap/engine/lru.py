@@ -10,13 +10,17 @@ soon it gives two. So while at least half of them come back ``active`` grows, up
 nothing, and the oldest leaves first. Once it is full only one refault in eight takes the place of an older one: what is used in turns, as in a loop
 over more than fits, would else go round through both lists and never be there when it is wanted (decision 15 has figures).
 
+A scan of more than memory holds would take the place of all that, and be gone itself before it comes round. So what comes in by a scan that has passed
+nearly all of memory (``run``, stream.py), and has not been in lately, only passes: it leaves first, in order, and what would have left before it is
+spared, on ``active``, where it stays until that loses its worth. A loop over four times memory then finds nearly a quarter of it in.
+
 Links are page numbers in the entries themselves. All under ``lru_lock``, which is taken with the folio's entry locked; going
 through a list, entries are only tried.
 """
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.mm import ACTIVATIONS, PTE_ACTIVE, REFAULTS, pte_order
+from cython.cimports.hotswap.engine.mm import ACTIVATIONS, PTE_ACTIVE, PTE_PASSING, PTE_WORKINGSET, REFAULTS, pte_order
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 
 
@@ -30,12 +34,12 @@ def lru_setup(lru):
 def age(mm, urgent):
     """Under lru_lock: what ``active`` has too much goes to ``inactive``, the oldest first.
 
-    ``urgent``: a round freed nothing. With the areas full only clean folios can leave, and those may all be on ``active``.
+    ``urgent``: some rounds freed nothing. With the areas full only clean folios can leave, and those may all be on ``active``.
     """
     lru_bounds(mm)
     for _turn in range(0 if mm.lru_cut else AGED):
         page: uint32_t = mm.active.tail
-        if page == EMPTY_LIST or (mm.active.pages <= mm.active_pages and mm.inactive.pages and not urgent):
+        if page == EMPTY_LIST or (mm.active.pages <= mm.active_pages and not urgent):
             return
         pte = cython.address(mm.ptes[page])
         if not arch.bit_trylock(cython.address(pte.state)):
@@ -48,28 +52,72 @@ def age(mm, urgent):
 
 def lru_bounds(mm):
     """Under lru_lock: neither list is ever without a share, so that each can show what it is worth."""
-    pages: uint64_t = mm.active.pages + mm.inactive.pages
+    pages = lru_pages(mm)
     if mm.active_pages < pages // ACTIVE_LEAST:
         mm.active_pages = pages // ACTIVE_LEAST
     if mm.active_pages > pages - pages // ACTIVE_MOST:
         mm.active_pages = pages - pages // ACTIVE_MOST
 
 
-def lru_leaves(mm, order):
-    """Under lru_lock: a folio that was on ``active`` is about to leave memory."""
+def lru_pages(mm):
+    """Under lru_lock: pages on the lists, and those that are on their way out, which will be missing on ``inactive`` only while they are."""
+    listed: uint64_t = mm.active.pages + mm.inactive.pages
+    other: uint64_t = arch.load(cython.address(mm.pinned)) + ((arch.load(cython.address(mm.packed)) + 63) >> 6)
+    resident: uint64_t = arch.load(cython.address(mm.resident))
+    return resident - other if resident > listed + other else listed
+
+
+def lru_leaves(mm, page, state):
+    """Under lru_lock: takes a folio off ``inactive`` that is about to leave memory."""
+    order = pte_order(state)
     size: uint64_t = cython.cast(uint64_t, 1) << order
-    mm.active_pages -= size if size < mm.active_pages else mm.active_pages
+    lru_unlink(mm, cython.address(mm.inactive), page, order)
+    if state & PTE_PASSING:
+        lru_passed(mm, size)
+    if state & PTE_WORKINGSET:
+        mm.active_pages -= size if size < mm.active_pages else mm.active_pages
 
 
-def lru_refault(mm, page, order):
-    """Puts a folio on a list that comes back; whether on ``active``. The caller holds its entry, in which the shadow still is, and then sets
-    PTE_ACTIVE and PTE_WORKINGSET to match."""
+def lru_long(mm, run):
+    """Has a scan that went over so many pages passed more than stays in memory?"""
+    budget = arch.load(cython.address(mm.budget))
+    return run > budget - budget // LONG_RUN
+
+
+def lru_spares(mm, state):
+    """Under lru_lock: does the oldest folio, of which that is said, stay, as enough of what leaves before it is in memory?"""
+    pages: uint64_t = mm.active.pages + mm.inactive.pages
+    size: uint64_t = cython.cast(uint64_t, 1) << pte_order(state)
+    return (
+        not state & PTE_PASSING and mm.passing > pages // PASSING_LEAST and mm.active.pages + size <= pages - pages // ACTIVE_MOST
+    )
+
+
+def lru_spare(mm, page, order):
+    """Under lru_lock: to ``active``, whose room grows by it; it is given up like all of that (lru_leaves)."""
+    lru_unlink(mm, cython.address(mm.inactive), page, order)
+    lru_link(mm, cython.address(mm.active), page, order)
+    if mm.active_pages < mm.active.pages:
+        mm.active_pages = mm.active.pages
+
+
+def lru_came(mm, page, order, run):
+    """Puts a folio on a list of which nothing is known but the scan that it came with; what its entry has to say of that."""
+    state: uint64_t = PTE_PASSING if lru_long(mm, run) else 0
+    lru_insert(mm, page, order, state)
+    return state
+
+
+def lru_refault(mm, page, order, run):
+    """Puts a folio on a list that comes back, with a scan that has passed ``run`` pages; what its entry has to say of that. The caller holds
+    the entry, in which the shadow still is."""
     pte = cython.address(mm.ptes[page])
     size: uint64_t = cython.cast(uint64_t, 1) << order
     arch.mutex_lock(cython.address(mm.lru_lock))
     # In 31 bits, which wrap.
     distance: uint32_t = (cython.cast(uint32_t, arch.load(cython.address(mm.clock))) - (pte.prev >> 1)) & 0x7FFFFFFF
     active: cython.bint = distance <= mm.active.pages + mm.inactive.pages
+    passing: cython.bint = not active and lru_long(mm, run)
     if active:
         arch.add(cython.address(mm.counter[REFAULTS]), 1)
         if pte.prev & 1:
@@ -81,10 +129,13 @@ def lru_refault(mm, page, order):
             if active:
                 mm.turn = 0
     lru_link(mm, cython.address(mm.active) if active else cython.address(mm.inactive), cython.cast(uint32_t, page), order)
+    if passing and not mm.lru_cut:
+        mm.passing += size
     arch.mutex_unlock(cython.address(mm.lru_lock))
     if active:
         arch.add(cython.address(mm.counter[ACTIVATIONS]), 1)
-    return active
+        return PTE_ACTIVE | PTE_WORKINGSET
+    return PTE_PASSING if passing else 0
 
 
 def shadow_make(clock, workingset):
@@ -92,17 +143,30 @@ def shadow_make(clock, workingset):
     return (cython.cast(uint32_t, clock) << 1) | (1 if workingset else 0)
 
 
-def lru_insert(mm, page, order, active):
-    """Puts a folio on a list; the caller holds its entry and then sets PTE_ACTIVE to match."""
+def lru_insert(mm, page, order, state):
+    """Puts a folio on the list that ``state`` says; the caller holds its entry and then sets it to match."""
     arch.mutex_lock(cython.address(mm.lru_lock))
-    lru_link(mm, cython.address(mm.active) if active else cython.address(mm.inactive), cython.cast(uint32_t, page), order)
+    lru_link(
+        mm, cython.address(mm.active) if state & PTE_ACTIVE else cython.address(mm.inactive), cython.cast(uint32_t, page), order
+    )
+    if state & PTE_PASSING and not mm.lru_cut:
+        mm.passing += cython.cast(uint64_t, 1) << order
     arch.mutex_unlock(cython.address(mm.lru_lock))
 
 
-def lru_remove(mm, page, order, active):
+def lru_remove(mm, page, order, state):
     arch.mutex_lock(cython.address(mm.lru_lock))
-    lru_unlink(mm, cython.address(mm.active) if active else cython.address(mm.inactive), cython.cast(uint32_t, page), order)
+    lru_unlink(mm, cython.address(mm.active) if state & PTE_ACTIVE else cython.address(mm.inactive), page, order)
+    if state & PTE_PASSING and not mm.lru_cut:
+        lru_passed(mm, cython.cast(uint64_t, 1) << order)
     arch.mutex_unlock(cython.address(mm.lru_lock))
+
+
+def lru_passed(mm, size):
+    """Under lru_lock: a folio is off ``inactive`` that only passed."""
+    arch.check(mm.passing >= size, b"no more pages are through than came in passing")
+    mm.passing -= size
+    arch.check(mm.passing <= mm.inactive.pages, b"what is passing is on the inactive list")
 
 
 def lru_link(mm, lru, page, order):

@@ -48,6 +48,8 @@ cdef enum:                  # a page-table entry: lock bits, kind, flags, order,
     PTE_ACTIVE = 1 << 6     # on the active list
     PTE_WORKINGSET = 1 << 7 # was on the active list since it came in
     PTE_ORDER_SHIFT = 8     # 4 bits
+    PTE_PASSING = 1 << 12   # came in with a scan of more than memory holds: leaves before others (lru.py)
+    PTE_USE = 1 << 6 | 1 << 7 | 1 << 12
     PTE_ENTRY_SHIFT = 16    # 45 bits
 
 cdef struct Pte:            # one a page; a folio uses that of its first, the others are tails and say where that is (folio.py)
@@ -104,6 +106,7 @@ cdef struct Stream:         # a sequential reader; a hint, its words are read an
     arch.word next          # and the one behind what it had; 0: nobody
     arch.word window        # pages to read ahead
     arch.word ahead         # how far that has been asked for; below ``next`` when it goes backwards
+    arch.word run           # pages it has passed, those that were in memory too
 
 cdef struct Request:
     uint64_t page
@@ -158,6 +161,7 @@ cdef struct Mm:
     Lru inactive
     bint lru_cut            # of an object: who had lru_lock died, the lists are not used until they are made anew (shm_death.py)
     uint64_t active_pages   # that ``active`` should have
+    uint64_t passing        # pages of ``inactive`` that have PTE_PASSING
     int turn                # refaults since one of them took the place of an active folio
     arch.word clock         # pages evicted so far
     # Frames

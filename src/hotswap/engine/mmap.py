@@ -24,7 +24,6 @@ from cython.cimports.hotswap.engine.mm import (
     MM_NIL,
     MMS,
     POISONED,
-    PTE_ACTIVE,
     PTE_CLEAN,
     PTE_DIRTY,
     PTE_KIND,
@@ -117,6 +116,7 @@ def set_up_words(mm, limit, order):
     arch.store(cython.address(mm.pinned), 0)
     arch.store(cython.address(mm.packed), 0)
     mm.active_pages = 0
+    mm.passing = 0
     mm.turn = 0
     arch.store(cython.address(mm.clock), 0)
     arch.store(cython.address(mm.full_said), 0)
@@ -133,6 +133,7 @@ def set_up_words(mm, limit, order):
         arch.store(cython.address(mm.streams[number].first), 0)
         arch.store(cython.address(mm.streams[number].next), 0)
         arch.store(cython.address(mm.streams[number].window), 0)
+        arch.store(cython.address(mm.streams[number].run), 0)
         arch.store(cython.address(mm.streams[number].ahead), 0)
 
 
@@ -324,7 +325,7 @@ def unmap_folio(mm, page):
         if state & PTE_PINNED:
             arch.add(cython.address(mm.pinned), -(cython.cast(int64_t, 1) << order))
         else:
-            lru_remove(mm, page, order, state & PTE_ACTIVE != 0)
+            lru_remove(mm, page, order, state)
         uncharge(mm, cython.cast(uint64_t, 1) << order)
     if kind == PTE_CLEAN or kind == PTE_SWAPPED:
         release_entry(pte_entry(state), order)

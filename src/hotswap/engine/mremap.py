@@ -13,7 +13,6 @@ from cython.cimports.hotswap.engine.lru import lru_insert, lru_remove
 from cython.cimports.hotswap.engine.mm import (
     MM_NIL,
     POISONED,
-    PTE_ACTIVE,
     PTE_CLEAN,
     PTE_DIRTY,
     PTE_KIND,
@@ -114,9 +113,9 @@ def move_folio(mm, source, to):
     pages: uint64_t = cython.cast(uint64_t, 1) << order
     arch.check(kind != PTE_TAIL, b"a range has whole folios")
     if kind == PTE_CLEAN or kind == PTE_DIRTY:
-        lru_remove(mm, source, order, state & PTE_ACTIVE != 0)
+        lru_remove(mm, source, order, state)
         carry(mm, address_of(mm, source), address_of(mm, to), cython.cast(uint64_t, 4096) << order, kind == PTE_CLEAN)
-        lru_insert(mm, to, order, state & PTE_ACTIVE != 0)
+        lru_insert(mm, to, order, state)
     elif kind != PTE_POISON:
         new.prev = old.prev
         new.next = old.next

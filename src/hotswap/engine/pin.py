@@ -16,6 +16,7 @@ from cython.cimports.hotswap.engine.mm import (
     PTE_ACTIVE,
     PTE_DIRTY,
     PTE_KIND,
+    PTE_PASSING,
     PTE_PINNED,
     PTE_POISON,
     find_vma,
@@ -77,9 +78,9 @@ def pin_folio(mm, vma, page):
     elif room_to_pin(owner, size):
         state = fault_folio(owner, folio, True)
         if state & PTE_KIND == PTE_DIRTY:
-            lru_remove(owner, folio, pte_order(state), state & PTE_ACTIVE != 0)
+            lru_remove(owner, folio, pte_order(state), state)
             pte.prev = 1
-            state = (state & ~cython.cast(uint64_t, PTE_ACTIVE)) | PTE_PINNED
+            state = (state & ~cython.cast(uint64_t, PTE_ACTIVE | PTE_PASSING)) | PTE_PINNED
         else:
             arch.add(cython.address(owner.pinned), -cython.cast(int64_t, size))
     if state & PTE_PINNED and owner.shared:
@@ -134,7 +135,7 @@ def unpin_folio(owner, folio):
     order = pte_order(state)
     pte.prev -= 1
     if pte.prev == 0:
-        lru_insert(owner, folio, order, False)
+        lru_insert(owner, folio, order, 0)
         arch.add(cython.address(owner.pinned), -(cython.cast(int64_t, 1) << order))
         state &= ~cython.cast(uint64_t, PTE_PINNED)
     arch.bit_unlock(cython.address(pte.state), state)

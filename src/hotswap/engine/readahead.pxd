@@ -5,12 +5,14 @@ from hotswap.engine.stream cimport Ahead
 cdef enum:
     WIDEST = 2048           # pages of the widest window, 8 MiB
     AHEAD_READ = 256        # pages of one transfer, 1 MiB
+    RESIDENT_LOOKS = 4096   # folios that are looked at, at most, to see what a reader may have come over
 
 cdef struct Span:           # folios that are out in consecutive slots
     uint64_t entry
     int folios
 
 cdef void readahead_after(Mm *mm, uint64_t page, int order) noexcept nogil
+cdef uint64_t resident_before(Mm *mm, uint64_t page) noexcept nogil
 cdef void ask(Mm *mm, Ahead *ahead) noexcept nogil
 cdef void readahead_main(int index) noexcept nogil
 cdef void read_window(Mm *mm, uint64_t page, uint64_t pages) noexcept nogil

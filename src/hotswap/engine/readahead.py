@@ -21,6 +21,8 @@ from cython.cimports.hotswap.engine.mm import (
     FRAME_READY,
     NO_FRAME,
     PAGES_IN,
+    PTE_CLEAN,
+    PTE_DIRTY,
     PTE_KIND,
     PTE_SWAPPED,
     PTE_TAIL,
@@ -42,7 +44,7 @@ def readahead_after(mm, page, order):
     ahead = cython.declare(Ahead)
     number = stream_expected(mm, page)
     if number == STREAM_NONE:
-        stream_new(mm, page, cython.cast(uint64_t, 1) << order)
+        stream_new(mm, page, cython.cast(uint64_t, 1) << order, resident_before(mm, page))
         return
     # Windows of all readers together leave frames for faults and reclaim.
     largest = cython.address(mm.pools[mm.levels - 1])
@@ -51,6 +53,22 @@ def readahead_after(mm, page, order):
     stream_went_on(mm, number, page, cython.cast(uint64_t, 1) << order, most, cython.address(ahead))
     if ahead.pages:
         ask(mm, cython.address(ahead))
+
+
+def resident_before(mm, page):
+    """Pages right before ``page`` that are in memory: a reader who comes over them makes no fault. A hint. Caller: mmap lock."""
+    vma = cython.address(mm.vmas[find_vma(mm, page)])
+    at: uint64_t = page
+    for _look in range(RESIDENT_LOOKS):
+        if at == vma.start:
+            break
+        order = pte_order(arch.load(cython.address(mm.ptes[at - 1].state)))
+        first: uint64_t = (at - 1) >> order << order
+        kind = arch.load(cython.address(mm.ptes[first].state)) & PTE_KIND
+        if kind != PTE_CLEAN and kind != PTE_DIRTY:
+            break
+        at = first
+    return page - at
 
 
 def ask(mm, ahead):

@@ -4,6 +4,8 @@ from hotswap.engine.mm cimport Mm
 cdef enum:
     BATCH = 256             # folios that one round of reclaim takes at most
     BATCH_PAGES = 512       # and their pages: a large transfer, 2 MiB
+    URGENT_ROUNDS = 8       # of them, before it takes those on ``active`` too
+    NOBODY_YET = -1
     LARGEST = 512           # pages of the largest folio
     BARREN_ROUNDS = 50      # rounds that free nothing, 2 ms each, before charge() gives up
 

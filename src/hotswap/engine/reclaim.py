@@ -18,7 +18,15 @@ from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.cache import cache_add, frame_address, frame_moved, frame_put, frame_take
 from cython.cimports.hotswap.engine.folio import tail_lock
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
-from cython.cimports.hotswap.engine.lru import EMPTY_LIST, age, lru_insert, lru_leaves, lru_unlink, shadow_make
+from cython.cimports.hotswap.engine.lru import (
+    EMPTY_LIST,
+    age,
+    lru_insert,
+    lru_leaves,
+    lru_spare,
+    lru_spares,
+    shadow_make,
+)
 from cython.cimports.hotswap.engine.mm import (
     DIRECT_RECLAIMS,
     FOLIO_SPLITS,
@@ -34,6 +42,7 @@ from cython.cimports.hotswap.engine.mm import (
     PTE_DIRTY,
     PTE_FILLED,
     PTE_KIND,
+    PTE_PASSING,
     PTE_SWAPPED,
     PTE_WORKINGSET,
     UNMOVABLE,
@@ -75,7 +84,7 @@ def charge(mm, pages):
     while barren < BARREN_ROUNDS and not arch.load(cython.address(mm.stop)):
         seen = arch.event_read(cython.address(mm.relief))
         charged: cython.bint = charge_now(mm, pages)
-        if not charged and shrink(mm, pages * 4 if pages > 16 else 64, barren > 0):
+        if not charged and shrink(mm, pages * 4 if pages > 16 else 64, barren >= URGENT_ROUNDS):
             barren = 0
             continue
         if charged or charge_now(mm, pages):
@@ -129,9 +138,11 @@ def smallest_frames(mm):
 
 def shrink(mm, want, urgent):
     """May block. One round: takes out at least ``want`` pages if it can; how many left. Any number may run at a time.
-    ``urgent``: the round before freed nothing. The caller holds the mmap lock, or uses the mm (guard contract)."""
+    ``urgent``: those before freed nothing. The caller holds the mmap lock, or uses the mm (guard contract)."""
     victims = cython.declare(Victim[BATCH])
-    count = isolate(mm, victims, want if want < BATCH_PAGES else BATCH_PAGES, urgent)
+    count: cython.int = NOBODY_YET
+    while count == NOBODY_YET:
+        count = isolate(mm, victims, want if want < BATCH_PAGES else BATCH_PAGES, urgent)
     if count == 0:
         return 0
     sort_by_page(victims, count)
@@ -140,8 +151,10 @@ def shrink(mm, want, urgent):
 
 
 def isolate(mm, victims, want, urgent):
-    """Takes folios off ``inactive``, oldest first, with their entries locked; how many. Those somebody works on stay."""
+    """Takes folios off ``inactive``, oldest first, with their entries locked; how many. Those somebody works on stay, and so do those
+    that are spared (lru.py). NOBODY_YET: it saw such only."""
     count: cython.int = 0
+    spared: cython.bint = False
     pages: uint64_t = 0
     looks: cython.int = 0
     most: cython.int = mm.pools[0].count >> 1 if mm.pools[0].count >> 1 < BATCH else BATCH  # as for reclaim_main()
@@ -155,18 +168,21 @@ def isolate(mm, victims, want, urgent):
         if arch.bit_trylock(cython.address(pte.state)):
             state = arch.load(cython.address(pte.state))
             order = pte_order(state)
-            lru_unlink(mm, cython.address(mm.inactive), page, order)
-            if state & PTE_WORKINGSET:
-                lru_leaves(mm, order)
-            victims[count].page = page
-            victims[count].kept = state
-            victims[count].order = order
-            victims[count].frame = NO_FRAME
-            count += 1
-            pages += cython.cast(uint64_t, 1) << order
+            if not urgent and lru_spares(mm, state):
+                spared = True
+                lru_spare(mm, page, order)
+                arch.bit_unlock(cython.address(pte.state), state | PTE_ACTIVE | PTE_WORKINGSET)
+            else:
+                lru_leaves(mm, page, state)
+                victims[count].page = page
+                victims[count].kept = state
+                victims[count].order = order
+                victims[count].frame = NO_FRAME
+                count += 1
+                pages += cython.cast(uint64_t, 1) << order
         page = younger
     arch.mutex_unlock(cython.address(mm.lru_lock))
-    return count
+    return count if count or not spared else NOBODY_YET
 
 
 def sort_by_page(victims, count):
@@ -280,8 +296,8 @@ def put_back(mm, victim):
             mm.frames[victim.frame].holds = 0
             frame_put(mm, victim.frame, FRAME_READY)
         victim.frame = NO_FRAME
-    lru_insert(mm, victim.page, victim.order, False)
-    arch.bit_unlock(cython.address(mm.ptes[victim.page].state), victim.kept & ~cython.cast(uint64_t, PTE_ACTIVE))
+    lru_insert(mm, victim.page, victim.order, 0)
+    arch.bit_unlock(cython.address(mm.ptes[victim.page].state), victim.kept & ~cython.cast(uint64_t, PTE_ACTIVE | PTE_PASSING))
     # Whoever faulted on it meanwhile waits for the entry, looks again and finds it in.
 
 
@@ -376,7 +392,7 @@ def write_parts(mm, victim):
         if page < out:
             pte.prev = shadow
         else:
-            lru_insert(mm, victim.page + page, 0, False)
+            lru_insert(mm, victim.page + page, 0, 0)
         arch.bit_unlock(cython.address(pte.state), said)
     if mm.shared:  # not before: it has what the entry says is in memory
         mm.frames[victim.frame].holds = 0

@@ -36,6 +36,7 @@ from cython.cimports.hotswap.engine.mm import (
     PTE_FILLED,
     PTE_KIND,
     PTE_NONE,
+    PTE_PASSING,
     PTE_PINNED,
     PTE_SWAPPED,
     PTE_TAIL,
@@ -258,6 +259,7 @@ def mend_lists(mm):
     mm.lru_cut = False
     lru_setup(cython.address(mm.active))
     lru_setup(cython.address(mm.inactive))
+    mm.passing = 0
     page: uint64_t = 0
     while page < mm.arena_pages:
         state = arch.load(cython.address(mm.ptes[page].state))
@@ -269,7 +271,7 @@ def mend_lists(mm):
             if state & PTE_PINNED:
                 pinned += pages
             else:
-                arch.store(cython.address(mm.ptes[page].state), state & ~cython.cast(uint64_t, PTE_ACTIVE))
+                arch.store(cython.address(mm.ptes[page].state), state & ~cython.cast(uint64_t, PTE_ACTIVE | PTE_PASSING))
                 lru_link(mm, cython.address(mm.inactive), cython.cast(uint32_t, page), order)
         page += pages
     packed = (arch.load(cython.address(mm.packed)) + 63) >> 6

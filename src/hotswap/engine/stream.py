@@ -31,13 +31,35 @@ def stream_expected(mm, page):
     return STREAM_NONE
 
 
-def stream_new(mm, page, pages):
-    """Somebody read there who was not expected."""
+def stream_run(mm, page):
+    """How many pages the reader has passed who was expected at ``page``; 0: nobody was."""
+    number = stream_expected(mm, page)
+    return 0 if number == STREAM_NONE else arch.load(cython.address(mm.streams[number].run))
+
+
+def stream_new(mm, page, pages, run):
+    """Somebody read there who was not expected. ``run``: pages before it that he may have come over."""
     stream = cython.address(mm.streams[arch.add(cython.address(mm.stream_turn), 1) % STREAMS])
     arch.store(cython.address(stream.next), page + pages)
     arch.store(cython.address(stream.first), page)
     arch.store(cython.address(stream.window), pages)
     arch.store(cython.address(stream.ahead), page + pages)
+    arch.store(cython.address(stream.run), run + pages)
+
+
+def stream_touched(mm, page, pages):
+    """A first touch of a large folio: a scan that writes."""
+    number = stream_expected(mm, page)
+    if number == STREAM_NONE:
+        stream_new(mm, page, pages, 0)
+        return
+    stream = cython.address(mm.streams[number])
+    next = arch.load(cython.address(stream.next))
+    if page >= next:
+        arch.store(cython.address(stream.first), page)
+        arch.store(cython.address(stream.next), page + pages)
+        arch.store(cython.address(stream.ahead), page + pages)
+        arch.add(cython.address(stream.run), page + pages - next)
 
 
 def stream_went_on(mm, number, page, pages, most, ahead):
@@ -47,9 +69,12 @@ def stream_went_on(mm, number, page, pages, most, ahead):
     window = arch.load(cython.address(stream.window)) * 2
     asked = arch.load(cython.address(stream.ahead))
     edge: uint64_t = page if back else page + pages
+    run: uint64_t = arch.load(cython.address(stream.first)) - edge if back else edge - arch.load(cython.address(stream.next))
     if back == (asked >= arch.load(cython.address(stream.next))):  # it turned round
         window = pages
         asked = edge
+        run -= arch.load(cython.address(stream.run))
+    arch.add(cython.address(stream.run), run)
     window = window if window < most else most
     window = window if window > pages else pages
     if back and asked > edge:
@@ -80,4 +105,5 @@ def stream_moved(mm, page, to):
         stream = cython.address(mm.streams[number])
         if arch.load(cython.address(stream.next)) == page:
             arch.store(cython.address(stream.next), to)
+            arch.add(cython.address(stream.run), to - page)
             return

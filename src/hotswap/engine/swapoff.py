@@ -44,12 +44,11 @@ from cython.cimports.hotswap.engine.lru import lru_insert
 from cython.cimports.hotswap.engine.mm import (
     FOLIO_SPLITS,
     MM_NIL,
-    PTE_ACTIVE,
     PTE_CLEAN,
     PTE_DIRTY,
     PTE_KIND,
     PTE_SWAPPED,
-    PTE_WORKINGSET,
+    PTE_USE,
     address_of,
     mm_at,
     mmlist_hold_mine,
@@ -326,7 +325,7 @@ def lock_found(job, mm, found, run):
             return True
         if kind == PTE_CLEAN:
             # Its protection stays until a fault lifts it, which a fork of the mm may keep waiting (fork.py).
-            said = pte_make(PTE_DIRTY, pte_order(state), 0) | (state & (PTE_ACTIVE | PTE_WORKINGSET))
+            said = pte_make(PTE_DIRTY, pte_order(state), 0) | (state & PTE_USE)
             if mm.shared:
                 shm_said(mm, found.page, said)
             release_entry(pte_entry(state), pte_order(state))
@@ -431,7 +430,7 @@ def load(job, mm, run, number, bounce):
         shm_fill(mm, page, size << 12, source)
     else:  # protected, as above: the first write asks
         arch.check(not arch.mmu_copy(mm.fd, address_of(mm, page), source, size << 12, True), b"a folio can be mapped")
-    lru_insert(mm, page, run.order, False)
+    lru_insert(mm, page, run.order, 0)
     old = make_entry(job.type, run.offset + (cython.cast(uint64_t, number) << run.order))
     arch.bit_unlock(cython.address(mm.ptes[page].state), pte_make(PTE_DIRTY, run.order, 0))
     release_entry(old, run.order)

@@ -1,0 +1,89 @@
+"""Scans of more than fits: what they find in memory when they come round, and that others get it when they need it."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from support import MIB, Pages
+
+from hotswap import Space
+
+pytestmark = pytest.mark.usefixtures("nothing_leaked")
+SEED = 31
+LIMIT = 32 * MIB
+
+
+@pytest.fixture
+def space():
+    with Space(LIMIT) as space:
+        yield space
+
+
+def brought_in(space, work):
+    """Pages that came from the areas meanwhile, read ahead or not."""
+    before = space.stats()["pages_in"]
+    work()
+    return space.stats()["pages_in"] - before
+
+
+def scan(pages, what):
+    for start in range(0, pages.count, 64):
+        what(start, 64)
+
+
+def test_a_loop_over_four_times_memory_finds_a_part_of_it_in_from_the_first_time_on(areas, space):
+    areas(1, "256M")
+    pages = Pages(space, 4 * LIMIT)
+    pages.stamp(0, pages.count, 1)
+    for _round in range(4):
+        # All but what the limit holds would be 0.78, all 1.
+        assert brought_in(space, partial(scan, pages, pages.check)) < 0.86 * pages.count
+    del pages
+
+
+def test_a_loop_that_writes_finds_as_much_in(areas, space):
+    areas(1, "256M")
+    pages = Pages(space, 4 * LIMIT)
+
+    scan(pages, pages.stamp)
+    for _round in range(3):
+        assert brought_in(space, partial(scan, pages, pages.stamp)) < 0.93 * pages.count  # some is read ahead in vain
+    pages.check()
+    del pages
+
+
+def test_what_a_scan_left_in_memory_gives_way_to_what_is_used_after_it(areas, space):
+    areas(1, "256M")
+    scanned = Pages(space, 4 * LIMIT, 1)
+    scanned.stamp(0, scanned.count, 1)
+    scan(scanned, scanned.check)
+    used = Pages(space, LIMIT // 2, 2)
+    used.stamp(0, used.count, 1)
+    random = np.random.default_rng(SEED)
+
+    def use():
+        for page in random.permutation(used.count):
+            used.check(int(page), 1)
+
+    for _round in range(8):
+        use()
+    assert brought_in(space, use) < used.count // 8
+    scanned.check()
+    used.check()
+    del scanned, used
+
+
+def test_arrays_that_go_in_the_middle_of_a_scan_take_nothing_along(areas, space):
+    areas(1, "256M")
+    random = np.random.default_rng(SEED)
+    for turn in range(6):
+        pages = Pages(space, 3 * LIMIT, turn)
+        pages.stamp(0, pages.count, turn + 1)
+        for start in range(0, int(random.integers(1, pages.count)), 64):
+            pages.check(start, 64)
+        del pages
+    assert space.stats()["active_bytes"] + space.stats()["inactive_bytes"] == 0
+    last = Pages(space, LIMIT * 3 // 4)
+    last.stamp(0, last.count, 1)
+    assert brought_in(space, last.check) < last.count // 16
+    del last
