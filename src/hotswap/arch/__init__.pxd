@@ -99,6 +99,7 @@ cdef extern from "mmu.h" nogil:
     bint mmu_kernel_faults "arch_mmu_kernel_faults"()
     int mmu_handshake "arch_mmu_handshake"(int fd, int refuse, bint signal)
     uint64_t reserve "arch_reserve"(uint64_t bytes)
+    void huge "arch_huge"(uint64_t address, uint64_t bytes)
     void release "arch_release"(uint64_t address, uint64_t bytes)
     int mmu_register "arch_mmu_register"(int fd, uint64_t address, uint64_t bytes, bint missing)
     int mmu_next "arch_mmu_next"(int fd, fault_info *fault)

@@ -116,6 +116,8 @@ static inline uint64_t arch_reserve(uint64_t bytes)
     madvise(p, bytes, MADV_DONTDUMP);
     return (uint64_t)(uintptr_t)p;
 }
+/* Whoever touches it first gets huge pages, where the kernel has any. */
+static inline void arch_huge(uint64_t address, uint64_t bytes) { madvise((void *)(uintptr_t)address, bytes, MADV_HUGEPAGE); }
 static inline void arch_release(uint64_t address, uint64_t bytes) { munmap((void *)(uintptr_t)address, bytes); }
 static inline int arch_mmu_register(int fd, uint64_t address, uint64_t bytes, int missing)
 {

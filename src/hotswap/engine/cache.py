@@ -42,10 +42,11 @@ def frame_address(mm, frame):
 
 
 def frames_setup(mm):
-    """All frames of all pools, one behind the other in the staging memory."""
+    """All frames of all pools, one behind the other in the staging memory; first those that keep their pages."""
     page: uint32_t = 0
     number: cython.int = 0
-    for level in range(mm.levels):
+    for place_of_pool in range(mm.pool_count):
+        level: cython.int = mm.pool_count - 1 - place_of_pool
         pool = cython.address(mm.pools[level])
         pool.ready_head = NO_FRAME
         pool.empty_head = NO_FRAME
@@ -76,7 +77,23 @@ def pool_for(mm, order):
 def frame_take(mm, empty, order):
     """A frame of one's own for a folio of that order: without pages when ``empty``, else preferably with; NO_FRAME when none is
     free or on standby."""
+    return take_of(mm, pool_for(mm, order), empty)
+
+
+def frame_take_to_read(mm, order):
+    """The same, to be read into: preferably one whose pages are huge."""
+    number: cython.int = NO_FRAME
     pool = pool_for(mm, order)
+    if mm.pool_count > mm.levels and pool.order == mm.pools[mm.levels].order:
+        number = take_of(mm, cython.address(mm.pools[mm.levels]), False)
+    return number if number != NO_FRAME else take_of(mm, pool, False)
+
+
+def frame_kept(mm, frame):
+    return mm.pools[mm.frames[frame].level].kept
+
+
+def take_of(mm, pool, empty):
     arch.mutex_lock(cython.address(mm.frame_lock))
     if mm.frames_cut:
         arch.mutex_unlock(cython.address(mm.frame_lock))
@@ -111,7 +128,7 @@ def frame_wait(mm, order):
     died who may have had them (shm_death.py)."""
     while True:
         seen = arch.event_read(cython.address(mm.relief))
-        number = frame_take(mm, False, order)
+        number = frame_take_to_read(mm, order)
         if number != NO_FRAME:
             return number
         if mm.shared and arch.load_acquire(cython.address(family.rest)) & 1:

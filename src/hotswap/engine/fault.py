@@ -29,6 +29,7 @@ from cython.cimports.hotswap.engine.cache import (
     cache_forget,
     cache_take,
     frame_address,
+    frame_kept,
     frame_moved,
     frame_put,
     frame_take,
@@ -365,7 +366,11 @@ def map_folio(mm, page, order, frame, entry, write):
     elif clean:
         arch.check(not arch.mmu_copy(mm.fd, address, frame_address(mm, frame), length, True), b"a folio can be mapped")
         frame_put(mm, frame, FRAME_READY)
-    elif mm.features & arch.MMU_MOVE and not arch.mmu_move(mm.fd, address, frame_address(mm, frame), length):
+    elif (
+        mm.features & arch.MMU_MOVE
+        and not frame_kept(mm, frame)
+        and not arch.mmu_move(mm.fd, address, frame_address(mm, frame), length)
+    ):
         frame_moved(mm, frame, order)
     else:
         arch.check(not arch.mmu_copy(mm.fd, address, frame_address(mm, frame), length, False), b"a folio can be mapped")

@@ -82,6 +82,7 @@ cdef enum:
     NO_FRAME = -1
 
 cdef struct Pool:           # of frames of one size; under frame_lock
+    bint kept               # their pages are never moved, and so stay the huge ones that they are made as: to be read into
     int order
     int count
     int ready_head
@@ -130,7 +131,8 @@ cdef struct Mm:
     int frame_count
     Frame *frames
     int levels              # sizes of folios, the smallest first; one where the size is given
-    Pool pools[3]           # the frames of each size
+    int pool_count          # one a level, and where limits are large one more, of frames that keep their pages
+    Pool pools[4]           # the frames of each size
     int thread_count
     uint64_t thread[16]
     # The mmlist; under mmlist.lock

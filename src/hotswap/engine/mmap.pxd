@@ -22,6 +22,7 @@ cdef int mm_begin(Mm *mm, int failed) noexcept nogil
 cdef void set_up_words(Mm *mm, uint64_t limit, int order) noexcept nogil
 cdef int set_up(Mm *mm, int refuse, bint signal) noexcept nogil
 cdef int set_up_tables(Mm *mm) noexcept nogil
+cdef int staging_begin(Mm *mm) noexcept nogil
 cdef int start_threads(Mm *mm, int handlers) noexcept nogil
 cdef bint start_one(Mm *mm, arch.thread_main main, const char *name) noexcept nogil
 cdef void stop_threads(Mm *mm) noexcept nogil

@@ -52,7 +52,7 @@ from cython.cimports.hotswap.engine.reclaim import reclaim_main, shrink, uncharg
 from cython.cimports.hotswap.engine.shares import own_shares, share_less, share_more
 from cython.cimports.hotswap.engine.shm import here_close, shm_detach
 from cython.cimports.hotswap.engine.sigbus import sigbus_add, sigbus_remove
-from cython.cimports.hotswap.engine.sizes import FOLIOS_LEAST, set_up_pools
+from cython.cimports.hotswap.engine.sizes import FOLIOS_LEAST, kept_pages, set_up_pools
 from cython.cimports.hotswap.engine.store.ram import ram_disown, rams_wake
 from cython.cimports.libc.errno import EAGAIN, EBUSY, EINVAL, EMFILE, ENOMEM, ENOSPC, ENOSYS
 from cython.cimports.libc.stdint import int64_t, uint64_t
@@ -163,7 +163,7 @@ def set_up(mm, refuse, signal):
     if not failed:
         failed = arch.mmu_register(mm.fd, mm.arena, mm.arena_pages << 12, True)
     if not failed:
-        failed = arch.mmu_register(mm.fd, mm.staging, mm.staging_pages << 12, False)
+        failed = staging_begin(mm)
     if not failed and signal:
         failed = sigbus_add(mm)
     return failed if failed else start_threads(mm, 0 if signal else HANDLERS)
@@ -179,6 +179,14 @@ def set_up_tables(mm):
         return -ENOMEM
     frames_setup(mm)
     return 0
+
+
+def staging_begin(mm):
+    """What is moved in and out of frames needs their memory registered; what stays in huge pages must not be."""
+    kept = kept_pages(mm) << 12
+    if kept:
+        arch.huge(mm.staging, kept)
+    return arch.mmu_register(mm.fd, mm.staging + kept, (mm.staging_pages << 12) - kept, False)
 
 
 def start_threads(mm, handlers):

@@ -46,7 +46,7 @@ from cython.cimports.hotswap.engine.mm import (
     mm_mine,
     pte_order,
 )
-from cython.cimports.hotswap.engine.mmap import rows, start_threads, stop_threads
+from cython.cimports.hotswap.engine.mmap import rows, staging_begin, start_threads, stop_threads
 from cython.cimports.hotswap.engine.shares import shares, shares_begin, shares_forget, shares_fork, shares_turn
 from cython.cimports.hotswap.engine.shm import here
 from cython.cimports.hotswap.engine.sigbus import sigbus_add, sigbus_forked
@@ -265,7 +265,7 @@ def join_space(mm):
             return -ENOMEM
     failed = arch.mmu_register(mm.fd, mm.arena, mm.arena_pages << 12, True)
     if not failed:
-        failed = arch.mmu_register(mm.fd, mm.staging, mm.staging_pages << 12, False)
+        failed = staging_begin(mm)
     if failed:
         return failed
     arch.inherit(mm.arena, mm.arena_pages << 12, False)

@@ -12,7 +12,14 @@ keeps its area on over the transfer; on an area that is being emptied nothing is
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import area_at, area_read
-from cython.cimports.hotswap.engine.cache import cache_forget, cache_reserve, cache_settle, frame_address, frame_put, frame_take
+from cython.cimports.hotswap.engine.cache import (
+    cache_forget,
+    cache_reserve,
+    cache_settle,
+    frame_address,
+    frame_put,
+    frame_take_to_read,
+)
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
 from cython.cimports.hotswap.engine.folio import folio_merge
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
@@ -47,8 +54,8 @@ def readahead_after(mm, page, order):
         stream_new(mm, page, cython.cast(uint64_t, 1) << order, resident_before(mm, page))
         return
     # Windows of all readers together leave frames for faults and reclaim.
-    largest = cython.address(mm.pools[mm.levels - 1])
-    spare: uint64_t = cython.cast(uint64_t, largest.count) << largest.order >> 2
+    largest = cython.address(mm.pools[mm.pool_count - 1])
+    spare: uint64_t = cython.cast(uint64_t, largest.count) << largest.order >> (1 if largest.kept else 2)
     most: uint64_t = spare if spare < WIDEST else cython.cast(uint64_t, WIDEST)
     stream_went_on(mm, number, page, cython.cast(uint64_t, 1) << order, most, cython.address(ahead))
     if ahead.pages:
@@ -210,7 +217,7 @@ def take_slots(mm, entry, order, folios, frames):
     """Takes the slots of up to ``folios`` folios into the cache, each with a frame; how many in a row, -1 to stop altogether."""
     got: cython.int = 0
     while got < folios:
-        frame = frame_take(mm, False, order)
+        frame = frame_take_to_read(mm, order)
         if frame == NO_FRAME:
             return got if got else -1
         failed = cache_reserve(mm, entry + (cython.cast(uint64_t, got) << order), 1 << order, frame)

@@ -223,7 +223,7 @@ def mend_orphans(mm):
 
 def mend_frames(mm):
     """Nothing is being read or in anybody's hands: what was, was so in the dead one's. What is in the cache stays there."""
-    for level in range(mm.levels):
+    for level in range(mm.pool_count):
         pool = cython.address(mm.pools[level])
         pool.ready_head = NO_FRAME
         pool.empty_head = NO_FRAME
