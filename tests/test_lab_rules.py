@@ -46,9 +46,9 @@ def test_an_import_of_the_outside_is_found(line, said):
 
 
 def test_an_import_under_a_name_of_the_modules_own_is_found():
-    line = "from cython.cimports.hotswap.engine.mm import BATCH"
+    line = "from cython.cimports.hotswap.engine.mm import BATCH_PAGES"
     [sentence] = rules.check("hotswap.engine.reclaim", f"{HEAD}{line}\n")
-    assert sentence == "hotswap.engine.reclaim, line 3: imports BATCH, a name of its own .pxd"
+    assert sentence == "hotswap.engine.reclaim, line 3: imports BATCH_PAGES, a name of its own .pxd"
 
 
 @pytest.mark.parametrize(

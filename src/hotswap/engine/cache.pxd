@@ -3,7 +3,6 @@ from hotswap.engine.area cimport Area
 from hotswap.engine.mm cimport Mm, Pool
 
 cdef enum:
-    HANDLE_SHIFT = 20       # a frame's handle is (mm index + 1) << 20 | frame: zero is none
     CACHE_MISS = -1
     CACHE_BUSY = -2
     EVERY_AREA = -1
@@ -27,9 +26,5 @@ cdef void cache_forget(uint64_t entry) noexcept nogil
 cdef void standby_drop(Area *area, Mm *owner, int frame) noexcept nogil
 cdef int cache_sweep(Mm *mm, int type) noexcept nogil
 cdef void cache_remove(Mm *mm, int frame) noexcept nogil
-cdef void index_add(Area *area, Mm *mm, int frame) noexcept nogil
-cdef void index_remove(Area *area, Mm *mm, int frame) noexcept nogil
-cdef uint32_t index_find(Area *area, uint64_t entry) noexcept nogil
-cdef uint32_t bucket_of(uint64_t entry) noexcept nogil
 cdef bint standby_claim(Mm *mm, int frame) noexcept nogil
 cdef void standby_unlink(Mm *mm, int frame) noexcept nogil

@@ -19,10 +19,11 @@ pins its slots, and so the area, until somebody has claimed it.
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.area import BUCKETS, SWP_WRITEOK, Area
+from cython.cimports.hotswap.engine.area import SWP_WRITEOK, Area
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
 from cython.cimports.hotswap.engine.family import family
 from cython.cimports.hotswap.engine.guard.contract import guard
+from cython.cimports.hotswap.engine.index import HANDLE_SHIFT, index_add, index_find, index_remove
 from cython.cimports.hotswap.engine.mm import (
     FRAME_BUSY,
     FRAME_EMPTY,
@@ -343,43 +344,6 @@ def cache_remove(mm, frame):
 
 # The index of an area. Caller: inside the guard, the area's lock. A frame that is found is some mm's whose frames have not
 # gone: an mm sweeps its frames out of every index before it goes.
-
-
-def bucket_of(entry):
-    """Folios start at multiples of their size: multiply so that the low zeros do not leave most buckets empty."""
-    return (cython.cast(uint32_t, entry * 0x45D9F3B) >> 20) % BUCKETS
-
-
-def index_add(area, mm, frame):
-    bucket = bucket_of(mm.frames[frame].entry)
-    mm.frames[frame].chain = area.buckets[bucket]
-    area.buckets[bucket] = (cython.cast(uint32_t, mm.index) + 1) << HANDLE_SHIFT | cython.cast(uint32_t, frame)
-
-
-def index_find(area, entry):
-    handle: uint32_t = area.buckets[bucket_of(entry)]
-    while handle:
-        record = cython.address(mm_at((handle >> HANDLE_SHIFT) - 1).frames[handle & ((1 << HANDLE_SHIFT) - 1)])
-        if record.entry == entry:
-            return handle
-        handle = record.chain
-    return 0
-
-
-def index_remove(area, mm, frame):
-    bucket = bucket_of(mm.frames[frame].entry)
-    wanted: uint32_t = (cython.cast(uint32_t, mm.index) + 1) << HANDLE_SHIFT | cython.cast(uint32_t, frame)
-    handle: uint32_t = area.buckets[bucket]
-    if handle == wanted:
-        area.buckets[bucket] = mm.frames[frame].chain
-        return
-    while handle:
-        record = cython.address(mm_at((handle >> HANDLE_SHIFT) - 1).frames[handle & ((1 << HANDLE_SHIFT) - 1)])
-        if record.chain == wanted:
-            record.chain = mm.frames[frame].chain
-            return
-        handle = record.chain
-    arch.check(False, b"a frame of the cache is in its index")
 
 
 def standby_claim(mm, frame):

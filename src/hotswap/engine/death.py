@@ -14,7 +14,7 @@ Lock order: ``family.lock``, then rest in every process.
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import BUCKETS, CLUSTER_SLOTS, SWP_WRITEOK, active, area_activate, area_at, areas
-from cython.cimports.hotswap.engine.cache import index_add, standby_unlink
+from cython.cimports.hotswap.engine.cache import standby_unlink
 from cython.cimports.hotswap.engine.cluster import clusters_recount
 from cython.cimports.hotswap.engine.commit import commit_drop
 from cython.cimports.hotswap.engine.entry import AREAS, entry_offset, entry_type
@@ -31,6 +31,7 @@ from cython.cimports.hotswap.engine.family import (
 from cython.cimports.hotswap.engine.family_copy import space_bury
 from cython.cimports.hotswap.engine.guard import percpu_ref, srcu, stopper, urcu
 from cython.cimports.hotswap.engine.guard.contract import guard_publish
+from cython.cimports.hotswap.engine.index import index_add
 from cython.cimports.hotswap.engine.mm import (
     FRAME_READING,
     FRAME_READY,

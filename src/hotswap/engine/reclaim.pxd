@@ -1,28 +1,18 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from hotswap.engine.mm cimport Mm
+from hotswap.engine.victims cimport Victim
 
 cdef enum:
-    BATCH = 256             # folios that one round of reclaim takes at most
     BATCH_PAGES = 512       # and their pages: a large transfer, 2 MiB
     URGENT_ROUNDS = 8       # of them, before it takes those on ``active`` too
-    NOBODY_YET = -1
     LARGEST = 512           # pages of the largest folio
     BARREN_ROUNDS = 50      # rounds that free nothing, 2 ms each, before charge() gives up
-
-cdef struct Victim:
-    uint64_t page
-    uint64_t kept           # what its page-table entry said
-    uint64_t value          # of a folio whose words are all equal
-    int order
-    int frame
 
 cdef bint charge(Mm *mm, uint64_t pages) noexcept nogil
 cdef bint charge_now(Mm *mm, uint64_t pages) noexcept nogil
 cdef void uncharge(Mm *mm, uint64_t pages) noexcept nogil
 cdef void reclaim_main(int index) noexcept nogil
 cdef uint64_t shrink(Mm *mm, uint64_t want, bint urgent) noexcept nogil
-cdef int isolate(Mm *mm, Victim *victims, uint64_t want, bint urgent) noexcept nogil
-cdef void sort_by_page(Victim *victims, int count) noexcept nogil
 cdef uint64_t drop_clean(Mm *mm, Victim *victims, int count) noexcept nogil
 cdef bint take_out(Mm *mm, Victim *victim) noexcept nogil
 cdef void put_back(Mm *mm, Victim *victim) noexcept nogil

@@ -304,6 +304,9 @@ class Mmu:
             self.page_for(place, True)
         return 0
 
+    def huge(self, address, bytes):
+        """Pages are what they are here."""
+
     # Shared objects
 
     def shm_open(self, bytes):

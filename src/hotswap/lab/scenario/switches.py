@@ -117,10 +117,10 @@ _ALL = [
     Switch("stays-on-the-list", "area", "area_deactivate", "active.count = left"),
     # R20: reclaim believes what an entry said before it was locked.
     Switch(
-        "stale-victim", "reclaim", "isolate", "younger: uint32_t = pte.prev",
+        "stale-victim", "victims", "isolate", "younger: uint32_t = pte.prev",
         "if True: younger: uint32_t = pte.prev; before = arch.load(cython.address(pte.state))",
     ),
-    Switch("stale-victim", "reclaim", "isolate", "state = arch.load(", "state = before"),
+    Switch("stale-victim", "victims", "isolate", "state = arch.load(", "state = before"),
     # R22: a swapoff that fails does not put the area back; keeps its entries locked; moves what it could not read.
     Switch("failed-stays-out", "swapoff", "swapoff_main", "area_activate(type)"),
     Switch("failed-keeps-locks", "swapoff", "empty_run", "for number in range(done, run.count):"),
