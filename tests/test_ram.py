@@ -351,11 +351,12 @@ def test_how_it_is_packed_follows_the_element_of_the_array(ram, areas):
         with hotswap.Space("32M", "64K") as space:
             a = space.empty(numbers.size, dtype)
             a[...] = numbers
-            b = space.zeros(8 * MIB, "f4")
-            b[...] = np.random.default_rng(1).random(b.size, "f4")  # the rest of the limit
+            b = [space.zeros(2 * MIB, "f4") for _ in range(4)]
+            for part in b:  # the rest of the limit; of one array it would be a scan that leaves in memory what was there before
+                part[...] = np.random.default_rng(1).random(part.size, "f4")
             swap = figures("ram:0")
             assert np.array_equal(a, numbers)
-            del a, b
+            del a, b, part
             return swap.stored / swap.packed if swap.packed else 1.0
 
     walk = np.cumsum(np.random.default_rng(7).integers(-3, 4, 2 * MIB))

@@ -243,7 +243,7 @@ def first_touch(mm, page, order):
         return pte_make(PTE_NONE, order, 0)
     run = stream_run(mm, page)
     if order:  # before it is mapped: whoever waits for that touches the next one at once
-        stream_touched(mm, page, cython.cast(uint64_t, 1) << order)
+        stream_touched(mm, page, cython.cast(uint64_t, 1) << order, page == mm.vmas[find_vma(mm, page)].start)
     if mm.shared:
         shm_zero(mm, page, order)
     elif not order or not zeros_moved(mm, page, order):

@@ -40,7 +40,7 @@ from cython.cimports.hotswap.engine.mm import (
     pte_order,
 )
 from cython.cimports.hotswap.engine.sizes import before_order, largest_order
-from cython.cimports.hotswap.engine.stream import STREAM_NONE, Ahead, stream_expected, stream_new, stream_went_on
+from cython.cimports.hotswap.engine.stream import STREAM_NONE, Ahead, stream_begins, stream_expected, stream_new, stream_went_on
 from cython.cimports.hotswap.engine.swap_map import swap_count
 from cython.cimports.libc.errno import EBUSY
 from cython.cimports.libc.stdint import uint64_t
@@ -53,6 +53,8 @@ def readahead_after(mm, page, order):
     if number == STREAM_NONE:
         stream_new(mm, page, cython.cast(uint64_t, 1) << order, resident_before(mm, page))
         return
+    if page == mm.vmas[find_vma(mm, page)].start:
+        stream_begins(mm, number)
     # Windows of all readers together leave frames for faults and reclaim.
     largest = cython.address(mm.pools[mm.pool_count - 1])
     spare: uint64_t = cython.cast(uint64_t, largest.count) << largest.order >> (1 if largest.kept else 2)

@@ -12,6 +12,7 @@ cdef struct Ahead:          # pages that are worth reading now
 cdef int stream_expected(Mm *mm, uint64_t page) noexcept nogil
 cdef uint64_t stream_run(Mm *mm, uint64_t page) noexcept nogil
 cdef void stream_new(Mm *mm, uint64_t page, uint64_t pages, uint64_t run) noexcept nogil
-cdef void stream_touched(Mm *mm, uint64_t page, uint64_t pages) noexcept nogil
+cdef void stream_touched(Mm *mm, uint64_t page, uint64_t pages, bint begins) noexcept nogil
+cdef void stream_begins(Mm *mm, int number) noexcept nogil
 cdef void stream_went_on(Mm *mm, int number, uint64_t page, uint64_t pages, uint64_t most, Ahead *ahead) noexcept nogil
 cdef void stream_moved(Mm *mm, uint64_t page, uint64_t to) noexcept nogil

@@ -47,10 +47,10 @@ def stream_new(mm, page, pages, run):
     arch.store(cython.address(stream.run), run + pages)
 
 
-def stream_touched(mm, page, pages):
-    """A first touch of a large folio: a scan that writes."""
+def stream_touched(mm, page, pages, begins):
+    """A first touch of a large folio: a scan that writes. ``begins``: another array."""
     number = stream_expected(mm, page)
-    if number == STREAM_NONE:
+    if number == STREAM_NONE or begins:
         stream_new(mm, page, pages, 0)
         return
     stream = cython.address(mm.streams[number])
@@ -60,6 +60,11 @@ def stream_touched(mm, page, pages):
         arch.store(cython.address(stream.next), page + pages)
         arch.store(cython.address(stream.ahead), page + pages)
         arch.add(cython.address(stream.run), page + pages - next)
+
+
+def stream_begins(mm, number):
+    """Its reader came to another array, which is another scan."""
+    arch.store(cython.address(mm.streams[number].run), 0)
 
 
 def stream_went_on(mm, number, page, pages, most, ahead):
