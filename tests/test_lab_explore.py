@@ -122,6 +122,26 @@ def test_what_is_no_id_is_refused_in_one_sentence(text, said):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "old", "new", "other"),
+    [
+        (
+            ".py",
+            'def f():\n    """Says."""\n    return "#1"\n',
+            '# why\n\ndef f():\n    return "#1"  # so\n',
+            'def f():\n    return "#2"\n',
+        ),
+        (".pxd", "cdef enum:\n    A = 1   # one\n", "cdef enum:\n    A = 1\n", "cdef enum:\n    A = 2   # one\n"),
+        (".h", 'int a; /* two\nlines */\nchar *b = "/*";\n', 'int a;\nchar *b = "/*";\n', 'int a;\nchar *b = "*/";\n'),
+    ],
+)
+def test_an_id_outlives_a_change_of_comments_and_no_other(tmp_path, suffix, old, new, other):
+    files = [tmp_path / f"{number}{suffix}" for number in range(3)]
+    for file, text in zip(files, (old, new, other)):
+        file.write_text(text)
+    assert schedule_id.code(files[0]) == schedule_id.code(files[1]) != schedule_id.code(files[2])
+
+
 def test_an_id_that_does_not_fit_is_refused():
     text = schedule_id.encode(RACE, [0, 9])
     with pytest.raises(HotswapError, match="cannot be replayed: step 1: actor 9 cannot act there"):

@@ -5,7 +5,9 @@ Results go to standard output, progress and errors to standard error.
 """
 
 import shutil
+import signal
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from json import dumps
 from pathlib import Path
@@ -207,9 +209,23 @@ def replay(id: str, svg_file: Path | None, html_file: Path | None) -> None:
 )
 def corpus(rows: Path, docs: Path) -> None:
     """Make the corpus page of the docs from ROWS, the file of a `hotswap lab run --all --json`."""
-    files = corpus_page.pages(load(rows), runs.scenarios(), lambda row: diagram_of(row.replay), runs.followed)
+    loaded, known = load(rows), runs.scenarios()
+    came = _follow_drawings(loaded, {scenario.name: scenario for scenario in known})
+    files = corpus_page.pages(loaded, known, lambda row: diagram_of(row.replay), lambda _scenario, row: came[row])
     corpus_page.write(docs, files)
     click.echo(f"wrote {docs / 'races.md'} and {len(files) - 1} pictures in {docs / 'races'}", err=True)
+
+
+def _follow_drawings(rows: list[Row], scenarios: dict[str, runs.Scenario]) -> dict[Row, str]:
+    """What comes of each row's drawing: a run of a second each, on all processors."""
+    there = [row for row in rows if row.scenario in scenarios]
+    with ProcessPoolExecutor(initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+        try:
+            told = pool.map(runs.followed, [scenarios[row.scenario] for row in there], there, chunksize=4)
+            return dict(zip(there, told))
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def diagram_of(ident: str) -> Diagram:

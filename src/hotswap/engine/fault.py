@@ -1,4 +1,4 @@
-"""The way of a fault, top to bottom. Longer than 400 lines: it is one way.
+"""The way of a fault, top to bottom. Longer than 400 lines: it is one way, and reads in one go.
 
 ``fault_main`` waits for one; ``serve_once`` finds the range and locks the entry of the folio, in the size that suits (``folio_fit`` in
 folio.py); ``fault_folio`` looks at what it says:
@@ -17,8 +17,6 @@ second fault (``mostly_written``).
 Threads that run this never need the interpreter's lock and touch no swappable memory: the thread that faulted may hold
 any lock of the program and waits. Locks held: the mmap lock for reading and the folio's entry, over everything that is
 slow too. The limit is charged before a frame is taken; who has a frame never waits for the limit.
-
-Longer than 400 lines: it is one way, and reads in one go.
 """
 
 import cython

@@ -8,7 +8,6 @@ cdef enum:
     ACTIVE_MOST = 10        # and may have all but one part in so many
     EXCHANGE = 8            # one in so many refaults takes the place of an active folio
     PASSING_LEAST = 32      # of memory: so much passes through before anything else is spared for it
-    PASSING_PAGES = 512     # and no less than reclaim takes at one go
     LONG_RUN = 8            # a scan is long that has passed all of memory but one part in so many
     CAME_BACK = 2           # pages that ``active`` grows by for one that came back; for one that leaves it shrinks by one
 

@@ -95,11 +95,11 @@ cdef struct Frame:          # a folio's worth of staging memory
     uint32_t page           # where in the staging memory it begins
     uint64_t entry          # whose slots it holds, under the area's lock while it is in the swap cache
     uint32_t chain          # next in the cache's bucket, likewise
-    int slots
+    int slots               # how many, likewise
+    bint ahead              # read ahead and not as it left, likewise; once it is out of the cache, its owner's
     int state               # under frame_lock, as all below
     int prev
     int next
-    bint ahead              # read ahead, and not yet used
     uint64_t holds          # of an object: this and one more is the page of the folio that only this frame has (shm.py); 0: none
 
 cdef struct Stream:         # a sequential reader; a hint, its words are read and written without a lock

@@ -4,9 +4,11 @@
 many steps it made (A is what happens by itself for CPU a: its store buffer), ``x3`` where the memory model took its value 3.
 """
 
+import ast
 import hashlib
 import re
 from functools import cache
+from pathlib import Path
 
 from ..errors import HotswapError
 from . import declarations
@@ -35,21 +37,45 @@ _LAB = [
 ]
 
 
+# By suffix: a string, which is kept, or a comment.
+_COMMENTS = {
+    ".py": re.compile(r'''("""(?:[^\\]|\\.)*?"""|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|#[^\n]*''', re.DOTALL),
+    ".pxd": re.compile(r'("[^"\n]*")|#[^\n]*'),
+    ".h": re.compile(r'("(?:[^"\\\n]|\\.)*")|/\*.*?\*/', re.DOTALL),
+}
+
+
 class BadId(HotswapError):
     """A string that is no id, or is one of another version of the source."""
 
 
 @cache
 def digest(scenario: str) -> str:
-    """Of everything a schedule of the scenario depends on."""
+    """Of everything a schedule of the scenario depends on. What only people read makes no id stale."""
     package = declarations.ENGINE.parent
-    files = [p for pattern in ("engine/**/*.py", "engine/**/*.pxd", "arch/*") for p in package.glob(pattern) if p.is_file()]
+    kinds = [f"{place}/*{suffix}" for place in ("engine/**", "arch") for suffix in _COMMENTS]
+    files = [p for pattern in kinds for p in package.glob(pattern)]
     files += [p for name in _LAB for p in package.glob(f"lab/{name}.py")]
     files += [package / "lab/scenario" / f"{name}.py" for name in (scenario, "switches")]
     state = hashlib.sha256()
     for path in sorted(p for p in files if p.exists()):
-        state.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+        state.update(f"{path.relative_to(package).as_posix()}\0{code(path)}\0".encode())
     return state.hexdigest()[:8]
+
+
+@cache
+def code(path: Path) -> str:
+    """A source file without comments, docstrings and empty lines; the same under every version of Python."""
+    text = path.read_text()
+    if path.suffix == ".py":
+        lines = text.splitlines()
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+                first, last = node.body[0].lineno, node.body[0].end_lineno or 0
+                lines[first - 1 : last] = [""] * (last - first + 1)
+        text = "\n".join(lines)
+    text = _COMMENTS[path.suffix].sub(lambda found: found[1] or "", text)
+    return "\n".join(stripped for line in text.splitlines() if (stripped := line.rstrip()))
 
 
 def encode(case: Case, choices: list[int]) -> str:
