@@ -31,7 +31,10 @@ demo: $(BUILT)
 	$(BIN)/hotswap demo $(ARGS)
 
 test: $(BUILT)
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) $(ARGS)
+
+# Two processes: the lab's tests in one, those of real memory in the other (tests/conftest.py). Where one dies the run ends.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadgroup --max-worker-restart 0
 
 # The engine's tests and the demo under each design of what keeps areas from vanishing, compiled. Left out are test_guards.py, which goes
 # through the designs itself; the lab's tests, whose cases name the design: HOTSWAP_GUARD says nothing to the lab's twin of the engine;

@@ -34,6 +34,7 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "timeout(seconds): how long the test may take before the run is ended with all stacks (60)"
     )
+    config.addinivalue_line("markers", "xdist_group(name): tests that one process runs in turn")
     if (
         signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     ):  # as a shell starts what it puts in the background: nobody would hear Ctrl-C
@@ -42,6 +43,13 @@ def pytest_configure(config):
     os.set_inheritable(stderr, False)
     faulthandler.register(signal.SIGUSR2, file=stderr, all_threads=True)
     config.stash[_watchdog] = support.Watchdog(stderr)
+
+
+def pytest_collection_modifyitems(items):
+    """What `make test` runs side by side (pytest-xdist): the lab's tests, and all others, in turn, as those look at what the machine has."""
+    for item in items:
+        if not item.path.name.startswith("test_lab_"):
+            item.add_marker(pytest.mark.xdist_group("machine"))
 
 
 def pytest_unconfigure(config):

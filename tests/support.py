@@ -45,6 +45,17 @@ def native_stacks(pid, *, seconds=60):
     return done.stdout[done.stdout.index("Thread ") :]
 
 
+def group_stacks(group):
+    """The same of every process of a group: a script's own, and those that it forked."""
+    said = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            name, _, fields = stat.read_text().rpartition(")")
+            if int(fields.split()[2]) == group:
+                said.append(f"--- {name})\n{native_stacks(int(stat.parent.name))}")
+    return "\n".join(said)
+
+
 class Watchdog:
     """Kills this process when a test takes longer than it may, after all its stacks were written to ``stderr``."""
 
@@ -112,8 +123,11 @@ class Outcome:
 def run_python(script, *arguments, timeout=30, env=None, hangs=False, **options):
     """Runs a script in a child that can import hotswap and this module; its ``Outcome``.
 
-    A child that is not over in time is an error that carries all its stacks, or where the test expects it ``None``.
+    A child that is not over in time is an error that carries all its stacks and those of what it forked, or where the test expects it
+    ``None``. It is a process group of its own, which goes with it.
     """
+    if not options.get("start_new_session"):
+        options["process_group"] = 0
     environment = {**os.environ, "PYTHONPATH": f"{SOURCES}{os.pathsep}{TESTS}", **(env or {})}
     words = [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)]
     child = subprocess.Popen(
@@ -122,14 +136,17 @@ def run_python(script, *arguments, timeout=30, env=None, hangs=False, **options)
     try:
         out, err = child.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        stacks = "" if hangs else native_stacks(child.pid)
-        child.kill()
+        stacks = "" if hangs else group_stacks(child.pid)
+        os.killpg(child.pid, signal.SIGKILL)  # whoever is left of it has the ends of the pipes
         out, err = child.communicate()
         if hangs:
             return None
         raise AssertionError(
             f"the child is not over after {timeout} s\n{Outcome(child.returncode, out, err)}\n{stacks}"
         ) from None
+    except BaseException:
+        os.killpg(child.pid, signal.SIGKILL)
+        raise
     return Outcome(child.returncode, out, err)
 
 

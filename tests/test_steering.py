@@ -1,5 +1,6 @@
 """Processes are looked at and steered from outside: while they compute, by nobody but their user, and with nothing left behind."""
 
+import contextlib
 import errno
 import json
 import os
@@ -722,7 +723,12 @@ def test_nonsense_is_refused_and_does_no_harm(holding):
     assert len(look.areas) == 1 and look.spaces[0].stats["limit_bytes"] == 4 * MIB
 
     def nulls():
-        return [fd for fd in Path(f"/proc/{holding.pid}/fd").iterdir() if os.readlink(fd) == "/dev/null"]
+        found = []
+        for fd in Path(f"/proc/{holding.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed by now
+                if os.readlink(fd) == "/dev/null":
+                    found.append(fd)
+        return found
 
     assert eventually(lambda: not nulls(), 20)
     assert holding.end().startswith("checked")
