@@ -7,6 +7,7 @@ import pytest
 from hotswap.lab.findings import BusError, WrongEnd
 from hotswap.lab.machine import Actor, Machine
 from hotswap.lab.scenario.switches import Switch
+from hotswap.lab.strategy.exhaustive import Exhaustive
 from hotswap.lab.strategy.random_walk import RandomWalk
 from hotswap.lab.world import World
 
@@ -104,6 +105,44 @@ def test_an_object_that_cannot_be_made_leaves_nothing(name, after):
     assert world.seam.tables == tables and len(world.seam.reserved) == reserved
     assert world.alone(create(4, least, 0, world.seam.features)) == 0
     assert world.alone(create(4, least, 0, 0)) == -errno.ENOSYS
+
+
+def made_while_served(**more):
+    """An object is made, and goes, while the service thread looks for some that have no threads: the finding, or None."""
+    world = World(**{"MMS": 3, **more})
+    world.ready()
+    attach, threads = world.twin.attach, world.twin.mm.AHEADERS + 1
+
+    def makes():
+        index = yield from attach.shm_create(4, world.twin.sizes.least_limit(0), 0, world.seam.features)
+        if index < 0:
+            raise WrongEnd(f"errno {-index}")
+        if world.twin.mm.mms[index].thread_count != threads:
+            raise WrongEnd(f"it has {world.twin.mm.mms[index].thread_count} threads")
+        yield from attach.shm_destroy(index)
+
+    def all_gone():
+        if world.seam.threads:
+            raise WrongEnd(f"{len(world.seam.threads)} threads are left")
+
+    actors = [Actor("maker", makes), Actor("service", attach.shm_adopt)]
+    machine, strategy = Machine(world.twin, actors, all_gone), Exhaustive(1)
+    while strategy.begin():
+        if finding := machine.run(strategy).finding:
+            return finding
+    return None
+
+
+def test_an_object_that_is_being_made_gets_its_threads_once():
+    assert made_while_served() is None
+
+
+def test_an_object_that_is_open_before_it_has_its_threads_gets_others():
+    early = Switch(
+        "open-early", "attach", "shm_set_up", "arch.store(cython.address(object.open), 0)",
+        "arch.store(cython.address(object.open), cython.cast(uint64_t, 1) << own.member)",
+    )  # fmt: skip
+    assert isinstance(made_while_served(patches=(early,)), WrongEnd)
 
 
 def test_a_view_that_cannot_be_made_leaves_its_range_free():

@@ -129,8 +129,25 @@ def test_new_bytes_are_not_overtaken_by_old_ones_on_their_way_to_the_file():
 
 
 def test_new_bytes_that_do_not_wait_are_overtaken():
-    hasty = Switch("hasty", "store.front", "write_through", "front_settled(")
+    hasty = Switch("hasty", "store.front", "write_through", "if not front_settled(")
     assert isinstance(overtaking(tier(pages=1, slots=2, patches=(hasty,))), WrongEnd)
+
+
+def test_new_bytes_do_not_wait_for_a_process_that_died_when_everybody_is_asked_to_rest():
+    """Who cleans up after it wants all to let go of what they have locked first."""
+    world = tier(pages=1)
+    world.alone(world.user_write(world.array, 0, NEW))
+    ram_of(world).back.v = 1  # as one leaves it that is killed while it writes the first stretch back
+    world.twin.family.family.rest.v = 1
+    world.evict(world.array, 1)
+    assert world.array.pte(0) & world.twin.mm.PTE_KIND == world.twin.mm.PTE_DIRTY
+    assert world.twin.area.areas[world.packed].errors.v == 0
+    ram_of(world).back.v = 0
+    world.twin.family.family.rest.v = 2
+    world.evict(world.array, 1)
+    assert world.array.pte(0) & world.twin.mm.PTE_KIND == world.twin.mm.PTE_SWAPPED
+    leftovers(world)
+    world.expect_bytes(world.array, {0: NEW})
 
 
 @pytest.mark.parametrize("front", [True, False])

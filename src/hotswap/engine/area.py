@@ -24,7 +24,7 @@ from cython.cimports.hotswap.engine.guard.contract import (
 )
 from cython.cimports.hotswap.engine.store.contract import STORE_FILE, STORE_RAM, store_at
 from cython.cimports.hotswap.engine.store.ram import rams
-from cython.cimports.libc.errno import ENOSPC
+from cython.cimports.libc.errno import EAGAIN, ENOSPC
 from cython.cimports.libc.stdint import uint64_t
 
 areas = cython.cast(cython.pointer(Area), arch.table(AREAS, cython.sizeof(Area)))
@@ -209,6 +209,6 @@ def area_write(area, mm, addresses, count, pages, slot, element):
     done = store_at(area.store).write(area.handle, mm, addresses, count, pages, slot, element)
     if done > 0:
         arch.add(cython.address(area.pages_out), done * pages)
-    elif done != -ENOSPC or area.store != STORE_RAM:
+    elif done != -EAGAIN and (done != -ENOSPC or area.store != STORE_RAM):
         arch.add(cython.address(area.errors), 1)
     return done

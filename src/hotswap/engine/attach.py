@@ -71,7 +71,7 @@ def shm_set_up(mm, pages, features):
     here[mm.index].users = 0
     here[mm.index].leaving = False
     arch.store(cython.address(object.taking), TAKING_NOTHING)
-    arch.store(cython.address(object.open), cython.cast(uint64_t, 1) << own.member)
+    arch.store(cython.address(object.open), 0)
     arch.mutex_mend(cython.address(mm.lru_lock), shm_cut_lru, mm.index)
     arch.mutex_mend(cython.address(mm.frame_lock), shm_cut_frames, mm.index)
     failed = here_make(mm)
@@ -82,7 +82,12 @@ def shm_set_up(mm, pages, features):
     if failed:
         return failed
     vma_insert(mm, pages, mm.order)
-    return start_threads(mm, 0)
+    failed = start_threads(mm, 0)
+    if not failed:  # now that it has its threads: the service thread would start others
+        arch.mutex_lock(cython.address(object.lock))
+        arch.store(cython.address(object.open), cython.cast(uint64_t, 1) << own.member)
+        arch.mutex_unlock(cython.address(object.lock))
+    return failed
 
 
 def shm_cut_lru(index):

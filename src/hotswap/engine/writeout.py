@@ -11,7 +11,7 @@ from cython.cimports.hotswap.engine.mm import element_at
 from cython.cimports.hotswap.engine.store.contract import STORE_FILE, STORE_RAM
 from cython.cimports.hotswap.engine.store.ram import HIGH, rams
 from cython.cimports.hotswap.engine.swap_map import swap_alloc, swap_free, swapcache_free
-from cython.cimports.libc.errno import ENOSPC
+from cython.cimports.libc.errno import EAGAIN, ENOSPC
 from cython.cimports.libc.stdint import uint64_t
 
 
@@ -70,7 +70,7 @@ def write_to(type, mm, page, addresses, count, order, first, ram_too):
         done = area_write(area, mm.index, addresses, got, cython.cast(uint64_t, 1) << order, offset, element)
     if packs and arch.load(cython.address(area.inuse)) * 16 > area.usable * HIGH:
         arch.event_wake(cython.address(rams[type].pressure))
-    if done < 0 and not (packs and done == -ENOSPC):
+    if done < 0 and done != -EAGAIN and not (packs and done == -ENOSPC):
         arch.log_area(
             b"hotswap: area %s: writing at slot %llu failed with errno %llu; trying the next area",
             area.label,

@@ -11,7 +11,7 @@ cdef int front_write(int type, int mm, const uint64_t *addresses, int count, uin
 cdef int front_read(int type, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot) noexcept nogil
 cdef int written_before(uint64_t start, uint64_t slot, uint64_t pages, int failed) noexcept nogil
 cdef int write_through(int type, const uint64_t *pieces, int count, uint64_t size, uint64_t start) noexcept nogil
-cdef void front_settled(Ram *ram, uint64_t start, uint64_t end) noexcept nogil
+cdef bint front_settled(Ram *ram, uint64_t start, uint64_t end) noexcept nogil
 cdef bint is_held(int type, uint64_t slot) noexcept nogil
 cdef uint64_t bare_run(Ram *ram, uint64_t slot, uint64_t most) noexcept nogil
 cdef int front_back(int type) noexcept nogil

@@ -18,6 +18,7 @@ waits for nobody but the disk, and holds scratch memory only while it unpacks.
 
 import cython
 from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.family import family
 from cython.cimports.hotswap.engine.mm import MM_NIL
 from cython.cimports.hotswap.engine.store.charge import NOBODY, mm_near
 from cython.cimports.hotswap.engine.store.file import file_read, file_write
@@ -41,7 +42,7 @@ from cython.cimports.hotswap.engine.store.ram import (
     unpin,
     write_piece,
 )
-from cython.cimports.libc.errno import ENOMEM
+from cython.cimports.libc.errno import EAGAIN, ENOMEM
 from cython.cimports.libc.stdint import uint64_t
 
 
@@ -102,22 +103,25 @@ def written_before(start, slot, pages, failed):
 
 
 def write_through(type, pieces, count, size, start):
-    """May block. Pieces to slots in a row of the file, behind what may still be on its way there."""
+    """May block. Pieces to slots in a row of the file, behind what may still be on its way there. -EAGAIN: that is not waited for."""
     ram = cython.address(rams[type])
-    front_settled(ram, start, start + count * size)
+    if not front_settled(ram, start, start + count * size):
+        return -EAGAIN
     done = file_write(ram.row, MM_NIL, pieces, count, size, start, 0)
     return done if done < 0 else 0
 
 
 def front_settled(ram, start, end):
     """May block. Until nothing old is on its way to slots from ``start`` to before ``end``. They are the caller's and hold nothing in
-    memory, so nothing will set out."""
+    memory, so nothing will set out. False: it may be a process's that died, and everybody is asked to rest."""
     while True:
         seen = arch.event_read(cython.address(ram.settled))
         back = arch.load_acquire(cython.address(ram.back))  # pairs with the release in front_back()
         if back == 0 or back - 1 < start // STRETCH or back - 1 > (end - 1) // STRETCH:
-            return
-        arch.event_wait(cython.address(ram.settled), seen, -1)
+            return True
+        if arch.load_acquire(cython.address(family.rest)) & 1:
+            return False
+        arch.event_wait(cython.address(ram.settled), seen, 10000)
 
 
 def front_read(type, addresses, count, pages, slot):
