@@ -12,8 +12,9 @@ A slot may be freed, taken again and written anew while its old bytes are on the
 mind: what is dropped at the end is the old piece, if it is still the slot's. New bytes for the file wait until the old ones
 have landed (``front_settled``); they could be overtaken otherwise.
 
-Who waits: readers for nobody; writers, of bytes that do not pack, for a stretch's transfer, if theirs is in that stretch. The thread
-waits for nobody but the disk, and holds scratch memory only while it unpacks.
+Who waits: readers for nobody; writers, of bytes that do not pack, for a stretch's transfer, if theirs is in that stretch, and not while
+everybody is asked to rest: the thread may be that of a process that was killed, and who cleans up after it needs what they have locked. The
+thread waits for nobody but the disk, and holds scratch memory only while it unpacks.
 """
 
 import cython
