@@ -148,6 +148,7 @@ cdef struct Mm:
     arch.word budget
     arch.word share         # budget and staging, of the family's limit where there is one (shares.py)
     arch.word wish          # what the share may grow to
+    bint settled            # under the shares' lock: its share counts by itself; until then what was put aside for it does
     arch.word need          # how many of its folios came back too soon, of late
     arch.word resident
     arch.word pinned

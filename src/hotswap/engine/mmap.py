@@ -94,6 +94,7 @@ def mm_begin(mm, failed):
 
 def set_up_words(mm, limit, order):
     mm.shared = False
+    mm.settled = False
     mm.lru_cut = False
     mm.frames_cut = False
     mm.member = own.member

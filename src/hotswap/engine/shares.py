@@ -38,10 +38,10 @@ def shares_begin():
 
 
 def shares_given():
-    """Pages that have been given out."""
+    """Pages that have been given out, or put aside for who is just coming."""
     given: uint64_t = 0
     for index in range(MMS):
-        if arch.load_acquire(cython.address(rows[index])):
+        if arch.load_acquire(cython.address(rows[index])) and mm_at(index).settled:
             given += arch.load(cython.address(mm_at(index).share))
     for member in range(MEMBERS):
         given += shares.pending[member]
@@ -79,6 +79,7 @@ def share_settle(index, granted, wanted):
     if index >= 0:
         arch.store(cython.address(mm_at(index).share), granted)
         arch.store(cython.address(mm_at(index).wish), wanted)
+        mm_at(index).settled = True
     arch.mutex_unlock(cython.address(shares.lock))
 
 
@@ -266,6 +267,9 @@ def shares_forget(member):
     """The spaces of a child have their shares, or there is no child."""
     arch.mutex_lock(cython.address(shares.lock))
     shares.pending[member] = 0
+    for index in range(MMS):
+        if arch.load_acquire(cython.address(rows[index])) and mm_at(index).member == member:
+            mm_at(index).settled = True
     arch.mutex_unlock(cython.address(shares.lock))
 
 
