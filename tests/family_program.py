@@ -1,11 +1,12 @@
 """A family of processes that fork, start others anew, write, exit, kill and switch areas off at random; each has a model of its bytes in ordinary memory.
 
-``python family_program.py DIRECTORY SEED SECONDS MEMBERS``; prints what happened, exit status 1 when a byte was wrong or a slot was left.
+``python family_program.py DIRECTORY SEED SECONDS MEMBERS AREAS``, these with commas; prints what happened, exit status 1 when a byte was wrong or a slot was left.
 The model of a child is its parent's, copied by the kernel: memory that hotswap has nothing to do with. One that was started anew
-(``… MEMBERS joins``) begins with pages and a model of its own.
+(``… AREAS joins``) begins with pages and a model of its own.
 """
 
 import contextlib
+import fcntl
 import os
 import random
 import signal
@@ -28,8 +29,8 @@ LIMIT = "3M"
 class Member:
     """One process: its array, its model, its children."""
 
-    def __init__(self, directory: Path, seed: int, until: float, most: int):
-        self.directory, self.seed, self.until, self.most = directory, seed, until, most
+    def __init__(self, directory: Path, seed: int, until: float, most: int, areas: list[str]):
+        self.directory, self.seed, self.until, self.most, self.areas = directory, seed, until, most, areas
         self.random = random.Random(seed)
         self.space = hotswap.Space(LIMIT, folio=self.random.choice(["4K", "16K", "64K"]))
         self.array = self.space.empty((PAGES, WORDS), "u8")
@@ -89,6 +90,7 @@ class Member:
             str(self.random.getrandbits(32)),
             str(seconds),
             str(self.most),
+            ",".join(self.areas),
             "joins",
         ]
         pid = os.posix_spawn(sys.executable, [sys.executable, *words], os.environ)
@@ -115,10 +117,45 @@ class Member:
             os.kill(pid, signal.SIGKILL)
 
     def off(self) -> None:
-        paths = [swap.path for swap in hotswap.swaps()]
-        if len(paths) < 2:
+        """One area off and on again. At most two are off at a time, so that there is room for all.
+
+        Whoever is killed in between leaves its area off: the next one puts it on first.
+        """
+        turn = self.lock("turn 0") or self.lock("turn 1")
+        if turn is None:
             return
-        path = self.random.choice(paths)
+        with turn:
+            free = {name: file for name in self.areas if (file := self.lock(name))}
+            on = {Path(swap.path).name for swap in hotswap.swaps()}
+            for name in free.keys() - on:
+                self.on(name)
+            if free:
+                mine = self.random.choice(list(free))
+                with free.pop(mine):
+                    for file in free.values():
+                        file.close()
+                    self.off_and_on(mine)
+
+    def lock(self, name: str):
+        """A file; until it is closed, or this process dies, nobody else gets it. ``None``: somebody else has it."""
+        file = (self.directory / f"{name}.lock").open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return None
+        return file
+
+    def on(self, name: str) -> None:
+        ram = name == "ram:"
+        try:
+            hotswap.swapon(name if ram else self.directory / name, size="16M" if ram else None, priority=self.random.randrange(3))
+        except hotswap.AreaError:
+            # One who was killed had come so far that whoever cleaned up found it on.
+            if name not in [Path(swap.path).name for swap in hotswap.swaps()]:
+                raise
+
+    def off_and_on(self, name: str) -> None:
         late = time.monotonic() + 20
 
         def progress(far):
@@ -127,11 +164,11 @@ class Member:
                 raise TimeoutError
 
         try:
-            hotswap.swapoff(path, progress=progress)
+            hotswap.swapoff(name if name == "ram:" else self.directory / name, progress=progress)
         except hotswap.AreaError:
             self.did["off refused"] += 1
             return
-        hotswap.swapon(path, size="16M" if path == "ram:" else None, priority=self.random.randrange(3))
+        self.on(name)
 
     def live(self) -> None:
         """Until its time is over."""
@@ -161,18 +198,20 @@ class Member:
 
 def main() -> int:
     directory, seed, seconds, most = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
-    if sys.argv[5:] == ["joins"]:
+    areas = sys.argv[5].split(",")
+    if sys.argv[6:] == ["joins"]:
         if api.joined():  # who started it may have been killed
-            member = Member(directory, seed, time.monotonic() + seconds, most)
+            member = Member(directory, seed, time.monotonic() + seconds, most, areas)
             member.live()
             member.leave()
         return 0
-    for name in "abc":
-        hotswap.swapon(directory / name, size="64M")
+    for name in areas:
+        if name == "ram:":
+            hotswap.swapon(name, size="16M", priority=4)
+        else:
+            hotswap.swapon(directory / name, size="64M")
     hotswap.configure(children=True)
-    if len(sys.argv) > 5:
-        hotswap.swapon("ram:", size="16M", priority=4)
-    member = Member(directory, seed, time.monotonic() + seconds, most)
+    member = Member(directory, seed, time.monotonic() + seconds, most, areas)
     while time.monotonic() < member.until and not (directory / "wrong").exists():
         member.live()
     member.reap(block=True)

@@ -3,8 +3,8 @@
 How the tree is laid out::
 
     control.py    swapon, swapoff, swaps: areas on and off          space.py    Space: arrays under a resident limit
-    arena.py      what a Space is without NumPy                     snapshot.py what a space's arrays held at one moment
-    shared.py     SharedArray: several spaces map one array
+    swapinfo.py   what is told of areas                             snapshot.py what a space's arrays held at one moment
+    arena.py      what a Space is without NumPy                     shared.py   SharedArray: several spaces map one array
     npmemory.py   arrays: NumPy's own arrays in a block, npalloc.py its memory handler     auto.py notebook.py  in one line
     joining.py    processes that are started anew and share these areas
     run/          hotswap run: a program that knows nothing of hotswap; run/preload/ its malloc
@@ -24,12 +24,13 @@ if "HOTSWAP_JOIN" in os.environ:  # before the engine is loaded
     joining.look()
 
 if TYPE_CHECKING:
-    from .control import Swap, Swapoff, SwapoffProgress, configure, family_stats, swapoff, swapon, swaps
+    from .control import configure, family_stats, swapoff, swapon, swaps
     from .errors import AreaError, DtypeError, HotswapError, OutOfSwap, SizeError, SpaceError, UnsupportedError
     from .npmemory import arrays
     from .shared import SharedArray
     from .snapshot import Snapshot
     from .space import Space
+    from .swapinfo import Swap, Swapoff, SwapoffProgress
 
 __version__ = "0.1.0"
 
@@ -56,12 +57,13 @@ __all__ = [
 ]
 
 _WHERE = {  # loaded when asked for: a program under `hotswap run` need not wait for NumPy, nor the command for the engine
-    "control": ("Swap", "Swapoff", "SwapoffProgress", "configure", "family_stats", "swapoff", "swapon", "swaps"),
+    "control": ("configure", "family_stats", "swapoff", "swapon", "swaps"),
     "errors": ("AreaError", "DtypeError", "HotswapError", "OutOfSwap", "SizeError", "SpaceError", "UnsupportedError"),
     "npmemory": ("arrays",),
     "shared": ("SharedArray",),
     "snapshot": ("Snapshot",),
     "space": ("Space",),
+    "swapinfo": ("Swap", "Swapoff", "SwapoffProgress"),
 }
 
 

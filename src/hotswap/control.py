@@ -7,15 +7,16 @@ outside the process too (``hotswap on``, ``off``).
 import errno
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import areafile, joining, machine
 from .config import PRIORITIES
 from .engine import api
 from .errors import AreaError, HotswapError, SizeError, UnsupportedError
 from .sizes import PAGE, format_size, parse_size
+from .swapinfo import Swap, Swapoff, SwapoffProgress, as_swap, how_far, not_started, refused, why_not
 
 GUARDS = {  # by their numbers in engine/guard/contract.pxd; docs/guards.md compares them
     "none": 0,
@@ -28,59 +29,10 @@ GUARDS = {  # by their numbers in engine/guard/contract.pxd; docs/guards.md comp
     "rcu_pointer": 7,
 }
 _TICK_US = 100_000
+_SETTLES = 5.0  # seconds that swapon waits for others of the family to let go of a file
+_SETTLE_PAUSE = 0.005
+_SETTLED = 4  # times in a row
 LEAST_COMPRESSED = 1 << 20  # bytes: four blocks of the pool
-
-
-class Swap(NamedTuple):
-    """An area that is on; ``size`` and ``used`` in bytes, ``errors`` in transfers that failed.
-
-    Of compressed RAM, as an area or in front of one, in bytes and 0 elsewhere: ``compressed`` is the memory that it may take, ``held`` what
-    it takes, ``stored`` what is in there as it came and ``packed`` as it is kept, so that ``overhead`` is lost to rounding and holes;
-    ``written_back`` went on to where there is more room, ``declined`` did not compress, since it was switched on.
-    """
-
-    path: str
-    kind: str
-    size: int
-    used: int
-    priority: int
-    flags: str
-    bytes_in: int
-    bytes_out: int
-    errors: int
-    held: int = 0
-    stored: int = 0
-    packed: int = 0
-    compressed: int = 0
-    written_back: int = 0
-    declined: int = 0
-
-    @property
-    def overhead(self) -> int:
-        """Bytes of ``held`` that hold no data."""
-        return max(0, self.held - self.packed)
-
-
-class SwapoffProgress(NamedTuple):
-    """How far a swapoff is: pages of 4 KiB, pages a second, seconds (None while nothing has moved). ``waiting_for`` is another process
-    of the family (parent, child) that has not done its part for a second, because it is stopped most likely; None: there is none."""
-
-    path: str
-    left: int
-    moved: int
-    rate: float
-    seconds_left: float | None
-    waiting_for: int | None = None
-
-
-class Swapoff(NamedTuple):
-    """What a swapoff did: pages moved to other areas and pages kept in memory, their sum, and the seconds it took."""
-
-    path: str
-    pages: int
-    moved: int
-    loaded: int
-    seconds: float
 
 
 forked = bool(api.BEGUN)  # this is a child without an engine
@@ -197,8 +149,19 @@ def swapon(
     if not api.rows_left():
         raise AreaError(f"{name} is refused: {api.MAX_AREAS} areas are on already; switch one off first.", errno.EPERM)
     most = compressed_bytes(name, compressed)
-    with areafile.made_or_kept(name, size, progress) as file:
-        return _switch_on(file, priority, most)
+    late = time.monotonic() + _SETTLES
+    settled = 0
+    while True:
+        settled = settled + 1 if api.family_settled() else 0
+        try:
+            with areafile.made_or_kept(name, size, progress) as file:
+                return _switch_on(file, priority, most)
+        except AreaError as error:
+            # A member of the family that was killed may have left it in use, and is being cleaned up after. Who is about to begin with
+            # that is not seen: so it is asked more than once.
+            if error.errno != errno.EBUSY or settled == _SETTLED or time.monotonic() > late:
+                raise
+        time.sleep(_SETTLE_PAUSE)
 
 
 def compressed_bytes(name: str, compressed: int | str | None) -> int:
@@ -242,24 +205,17 @@ def _switch_on(file: areafile.AreaFile, priority: int, most: int = 0) -> Swap:
     except BaseException:
         file.fd = fd
         raise
-    return next(as_swap(area) for area in api.swaps_listed() if area["type"] == type_)
+    on = next((as_swap(area) for area in api.swaps_listed() if area["type"] == type_), None)
+    if on is None:  # somebody else has switched it off since
+        transfers = "compressed" if file.kind == areafile.RAM else "direct" if file.direct else "buffered"
+        on = Swap(file.path, file.kind, file.slots * PAGE, 0, priority, f"active {transfers}", 0, 0, 0)
+    return on
 
 
 def how(file: areafile.AreaFile, most: int = 0) -> int:
     """What the engine lists of an area, as bits."""
     kind = {"partition": api.PARTITION, areafile.RAM: api.RAM}.get(file.kind, 0)
     return kind | (api.DIRECT if file.direct else 0) | (api.FRONT if most else 0)
-
-
-def refused(path: str, error: int) -> AreaError:
-    """Why the engine did not take an area in."""
-    if error == errno.EBUSY:
-        return AreaError(f"{path} is on already (the file of that name was replaced); switch it off first.", error)
-    if error == errno.EPERM:
-        return AreaError(f"{path} is refused: {api.MAX_AREAS} areas are on already; switch one off first.", error)
-    if error == errno.ENAMETOOLONG:
-        return AreaError(f"{path} is refused: its path is too long; use a shorter one.", error)
-    return AreaError(f"{path} is refused: its tables do not fit in memory; free some, or use a smaller area.", error)
 
 
 def swapoff(path: str | os.PathLike[str], progress: Callable[[SwapoffProgress], None] | None = None) -> Swapoff:
@@ -317,62 +273,6 @@ def _find(name: str) -> str:
     wanted = areafile.absolute(Path(name))
     listed = {os.fsdecode(area["name"]) for area in _listed()}
     return name if name in listed else wanted
-
-
-def not_started(name: str, error: int) -> AreaError:
-    """Why a swapoff did not even begin."""
-    if error == errno.EBUSY:
-        return AreaError(f"{name} is being switched off already; wait for that.", error)
-    if error == errno.EINVAL:
-        return AreaError(f"{name} is not on; hotswap.swaps() lists the areas that are.", error)
-    return AreaError(f"{name} is not switched off: no thread can be had for that ({os.strerror(error)}); try again.", error)
-
-
-def as_swap(area: Mapping[str, Any]) -> Swap:
-    """From what the engine lists."""
-    kind = areafile.RAM if area["how"] & api.RAM else "partition" if area["how"] & api.PARTITION else "file"
-    transfers = "compressed" if kind == areafile.RAM else "direct" if area["how"] & api.DIRECT else "buffered"
-    if area["how"] & api.FRONT:
-        transfers += " compressed"
-    return Swap(
-        os.fsdecode(area["name"]),
-        kind,
-        area["usable"] * PAGE,
-        area["used"] * PAGE,
-        area["priority"],
-        f"{'emptying' if area['emptying'] else 'active'} {transfers}",
-        area["pages_in"] * PAGE,
-        area["pages_out"] * PAGE,
-        area["errors"],
-        area["held"] * PAGE,
-        area["stored"],
-        area["packed"],
-        area["most"] * PAGE,
-        area["backed"] * PAGE,
-        area["declined"] * PAGE,
-    )
-
-
-def how_far(name: str, done: int, left: int, seconds: float, late: int = 0) -> SwapoffProgress:
-    """``done`` and ``left`` in pages; ``late``: the process that is waited for."""
-    rate = done / seconds if seconds > 0 else 0.0
-    return SwapoffProgress(name, left, done, rate, left / rate if rate else None, late or None)
-
-
-def why_not(name: str, error: int, slot: int, pages: int) -> str:
-    """Why a swapoff was given up with ``pages`` left."""
-    left = format_size(pages * PAGE)
-    stays = "the area stays on, as usable as before"
-    if error == errno.ENOSPC:
-        return (
-            f"{name} is not switched off: {left} of its data fit neither in the other areas nor in memory within the "
-            f"limits; {stays}. Add an area, raise a limit or free arrays, then try again."
-        )
-    if error == errno.EIO:
-        return f"{name} is not switched off: slot {slot} cannot be read, {left} remain; {stays}. Free the array it is part of."
-    if error == errno.EINTR:
-        return f"{name} is not switched off: it was cancelled with {left} left; {stays}."
-    return f"{name} is not switched off: {os.strerror(error)}, {left} remain; {stays}."
 
 
 def require_userfaultfd() -> int:

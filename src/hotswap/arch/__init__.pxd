@@ -140,6 +140,7 @@ cdef extern from "disk.h" nogil:
         DISK_PIECES "ARCH_DISK_PIECES"
     int disk_transfer "arch_disk_transfer"(int fd, bint write, const uint64_t *addresses, int count, uint64_t each, uint64_t offset)
     uint64_t disk_identity "arch_disk_identity"(int fd)
+    void disk_forked "arch_disk_forked"()
     void disk_lock "arch_disk_lock"(int fd)
     void disk_unlock "arch_disk_unlock"(int fd)
     int disk_reopen "arch_disk_reopen"(int process, int fd, bint direct)

@@ -19,37 +19,50 @@
 
 enum { ARCH_CHANNELS = 32, ARCH_CHANNEL_NAMES = 8, ARCH_CHANNEL_SECONDS = 10 };
 
-static int arch_channels[ARCH_CHANNELS];  /* descriptors less one: a zero is a free place */
+/* Descriptors less one: a zero is a free place. The kernel copies descriptors before memory when a process forks: nobody comes or goes
+ * meanwhile, or the child would close others than it should. */
+static int arch_channels[ARCH_CHANNELS];
+static pthread_mutex_t arch_channels_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static inline void arch_channel_note(int fd)
 {
-    for (int i = 0; i < ARCH_CHANNELS; i++) {
-        int none = 0;
-        if (__atomic_compare_exchange_n(&arch_channels[i], &none, fd + 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+    for (int i = 0; i < ARCH_CHANNELS; i++)
+        if (!arch_channels[i]) {
+            arch_channels[i] = fd + 1;
             return;
-    }
+        }
 }
 static inline void arch_channel_close(int fd)
 {
-    for (int i = 0; i < ARCH_CHANNELS; i++) {
-        int mine = fd + 1;
-        if (__atomic_compare_exchange_n(&arch_channels[i], &mine, 0, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+    pthread_mutex_lock(&arch_channels_lock);
+    for (int i = 0; i < ARCH_CHANNELS; i++)
+        if (arch_channels[i] == fd + 1) {
+            arch_channels[i] = 0;
             break;
-    }
+        }
     close(fd);
+    pthread_mutex_unlock(&arch_channels_lock);
 }
+static void arch_channel_fork(void) { pthread_mutex_lock(&arch_channels_lock); }
+static void arch_channel_go_on(void) { pthread_mutex_unlock(&arch_channels_lock); }
 static void arch_channel_forked(void)
 {
+    const pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
     for (int i = 0; i < ARCH_CHANNELS; i++)
         if (arch_channels[i])
             close(arch_channels[i] - 1);
     memset(arch_channels, 0, sizeof arch_channels);
+    arch_channels_lock = fresh;
 }
 /* A socket that takes calls, or a negative errno. Where somebody else has the name (another user, or a process of the same number
  * in another container) a number is put behind it: whoever looks for us asks the kernel who listens. */
 static inline int arch_channel_listen(void)
 {
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), failed = -1;
+    static int watched; /* forks are, in children too */
+    if (!watched && pthread_atfork(arch_channel_fork, arch_channel_go_on, arch_channel_forked))
+        return -ENOMEM;
+    watched = 1;
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), failed = -1;
     if (fd < 0)
         return -errno;
     for (int turn = 0; failed && turn < ARCH_CHANNEL_NAMES; turn++) {
@@ -61,13 +74,15 @@ static inline int arch_channel_listen(void)
         if (failed && errno != EADDRINUSE)
             break;
     }
-    if (failed || listen(fd, ARCH_CHANNELS) || pthread_atfork(NULL, NULL, arch_channel_forked)) {
-        int error = errno;
-        close(fd);
-        return -error;
+    if (!failed && !listen(fd, ARCH_CHANNELS)) {
+        pthread_mutex_lock(&arch_channels_lock);
+        arch_channel_note(fd);
+        pthread_mutex_unlock(&arch_channels_lock);
+        return fd;
     }
-    arch_channel_note(fd);
-    return fd;
+    int error = errno;
+    close(fd);
+    return -error;
 }
 /* May block. The next caller who may come in, or a negative errno. */
 static inline int arch_channel_accept(int listener)
@@ -76,18 +91,23 @@ static inline int arch_channel_accept(int listener)
         struct timeval patience = { .tv_sec = ARCH_CHANNEL_SECONDS };
         struct ucred caller;
         socklen_t length = sizeof caller;
-        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
-            continue;
-        if (fd < 0)
+        struct pollfd ready = { .fd = listener, .events = POLLIN };
+        if (poll(&ready, 1, -1) < 0 && errno != EINTR)
             return -errno;
+        pthread_mutex_lock(&arch_channels_lock);
+        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC), error = errno;
         /* A caller who does not read does not hold us up for ever. */
-        if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &caller, &length) && (caller.uid == geteuid() || caller.uid == 0)
-            && !setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience)) {
+        int welcome = fd >= 0 && !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &caller, &length) && (caller.uid == geteuid() || caller.uid == 0)
+            && !setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+        if (welcome)
             arch_channel_note(fd);
+        else if (fd >= 0)
+            close(fd);
+        pthread_mutex_unlock(&arch_channels_lock);
+        if (welcome)
             return fd;
-        }
-        close(fd);
+        if (fd < 0 && error != EINTR && error != ECONNABORTED && error != EAGAIN)
+            return -error;
     }
 }
 /* May block. A message of exactly `bytes`: 1; the caller has gone: 0; nothing in time: -EAGAIN; anything else is -EPROTO. A descriptor

@@ -75,6 +75,8 @@ static inline int arch_poll_read(int fd, uint64_t address, uint64_t bytes, uint6
     __atomic_sub_fetch(&arch_polling, 1, __ATOMIC_RELAXED);
     return done;
 }
+/* In a child of fork, which has no contexts: it makes its own. */
+static inline void arch_disk_forked(void) { memset(arch_polls, 0, sizeof arch_polls); arch_polling = 0; }
 
 enum { ARCH_DISK_PIECES = 512 };
 

@@ -222,7 +222,8 @@ def _follow_drawings(rows: list[Row], scenarios: dict[str, runs.Scenario]) -> di
     with ProcessPoolExecutor(initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
         try:
             told = pool.map(runs.followed, [scenarios[row.scenario] for row in there], there, chunksize=4)
-            return dict(zip(there, told))
+            with click.progressbar(told, len(there), "following the drawings", file=sys.stderr) as shown:
+                return dict(zip(there, shown))
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

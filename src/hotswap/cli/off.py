@@ -5,8 +5,8 @@ import json
 import click
 
 from .. import steering
-from ..control import SwapoffProgress
 from ..sizes import PAGE
+from ..swapinfo import SwapoffProgress
 from .shown import bar, human
 from .steered import Steered
 

@@ -5,7 +5,7 @@ import json
 import click
 
 from .. import steering
-from ..control import Swap
+from ..swapinfo import Swap
 from .shown import short, table
 from .steered import Steered, as_json
 

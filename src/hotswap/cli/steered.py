@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from ..control import Swap
 from ..steering import Exit, Look, Space
+from ..swapinfo import Swap
 
 
 class Steered(click.Command):

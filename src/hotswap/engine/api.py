@@ -6,7 +6,7 @@ Longer than 400 lines: it is one door, and each call through it is short.
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine import attach, commit, fork, heap, mmap, pin, shares, sizes, steer, swap_map, swapoff
+from cython.cimports.hotswap.engine import attach, commit, death, fork, heap, mmap, pin, shares, sizes, steer, swap_map, swapoff
 from cython.cimports.hotswap.engine.area import SWP_EMPTYING, SWP_WRITEOK, Figures, area_row_taken
 from cython.cimports.hotswap.engine.area import area_figures as area_figures_now
 from cython.cimports.hotswap.engine.calm import calm_enter, calm_leave
@@ -318,6 +318,13 @@ def family_limit(limit: cython.ulonglong) -> int:
         result = shares.shares_set(limit) if serve_start() else -EAGAIN
         serve_wake()
     return result
+
+
+def family_settled() -> bool:
+    """Has everybody who died been cleaned up after, and has everybody let go of what is no area's any more?"""
+    with cython.nogil:
+        settled: cython.bint = death.family_settled()
+    return settled
 
 
 def family_figures() -> dict:

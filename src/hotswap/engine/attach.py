@@ -19,7 +19,7 @@ from cython.cimports.hotswap.engine.mm import MMS, Pte, find_vma, mm_at, mmlist_
 from cython.cimports.hotswap.engine.mmap import (
     mm_begin,
     mm_new,
-    rows,
+    row_give,
     set_up_tables,
     start_threads,
     stop_threads,
@@ -129,7 +129,9 @@ def shm_destroy(index):
     if shm_view_count(mm):
         return -EBUSY
     if shm_leave(mm):
+        calm_enter()  # not while somebody forks
         here_close(mm)
+        calm_leave()
         family_call()  # who owns it now has threads to start
     else:
         shm_end(mm)
@@ -174,7 +176,7 @@ def shm_end(mm):
         for type in range(AREAS):
             ram_disown(type, index)
     tear_down(mm)
-    arch.store_release(cython.address(rows[index]), 0)
+    row_give(mm)
     calm_leave()
 
 

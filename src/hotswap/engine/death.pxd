@@ -21,6 +21,7 @@ cdef Recount recount
 cdef void area_mend(int type) noexcept nogil
 cdef void active_mend(int nothing) noexcept nogil
 cdef int death_watch() noexcept nogil
+cdef bint family_settled() noexcept nogil
 cdef int mourn(int member) noexcept nogil
 cdef bint rest_of_all(uint64_t number) noexcept nogil
 cdef void rest_serve() noexcept nogil

@@ -50,7 +50,7 @@ from cython.cimports.hotswap.engine.profile import profile_forget
 from cython.cimports.hotswap.engine.shares import shares_forget
 from cython.cimports.hotswap.engine.shm_death import shms_lost, shms_mend
 from cython.cimports.hotswap.engine.store.contract import store_at
-from cython.cimports.hotswap.engine.store.file import files_lock
+from cython.cimports.hotswap.engine.store.file import files_lock, files_settled
 from cython.cimports.hotswap.engine.store.ram import ram_disown
 from cython.cimports.hotswap.engine.store.ram_death import charges_begin, charges_end, ram_mend
 from cython.cimports.hotswap.engine.swap_map import (
@@ -102,6 +102,18 @@ def death_watch():
             left = result if result > left else left
             arch.mutex_unlock(cython.address(members[member].alive))
     return left
+
+
+def family_settled():
+    """Has everybody who died been cleaned up after, and every file been closed that is no area's any more? For who finds one in use."""
+    if not arch.mutex_try(cython.address(family.lock)):
+        return False
+    arch.mutex_unlock(cython.address(family.lock))
+    for member in range(MEMBERS):
+        if member != own.member and family_live(member) and arch.mutex_try(cython.address(members[member].alive)):
+            arch.mutex_unlock(cython.address(members[member].alive))
+            return False
+    return files_settled()
 
 
 def mourn(member):

@@ -33,7 +33,7 @@ from cython.cimports.hotswap.engine.mm import (
     pte_entry,
     pte_order,
 )
-from cython.cimports.hotswap.engine.mmap import mm_new, rows
+from cython.cimports.hotswap.engine.mmap import mm_new, row_give
 from cython.cimports.hotswap.engine.shares import own_shares, shares
 from cython.cimports.hotswap.engine.shm import view_add, view_drop
 from cython.cimports.hotswap.engine.sizes import ADAPTIVE, pools_copy
@@ -198,7 +198,7 @@ def space_bury(mm):
     mm.vmas = cython.NULL
     mm.frames = cython.NULL
     mm.elements = cython.NULL
-    arch.store_release(cython.address(rows[mm.index]), 0)
+    row_give(mm)
 
 
 def drop_range(mm, number):

@@ -11,7 +11,9 @@ cdef enum:                  # what became of a fault
     FAULT_RESTS = 3         # a process of the family died, and everybody is asked to rest
     FAULT_LOST = 2          # its page was poisoned before, or belongs to no array
 
-cdef void fault_main(int index) noexcept nogil
+cdef int waiters[256]       # a process's own: by row and handler (MMS x HANDLERS), what it sleeps on; 0: none
+
+cdef void fault_main(int handler) noexcept nogil
 cdef void serve(Mm *mm, uint64_t address, int flags) noexcept nogil
 cdef int serve_or_wait(Mm *mm, uint64_t address, int flags) noexcept nogil
 cdef int serve_once(Mm *mm, uint64_t address, int flags) noexcept nogil

@@ -47,6 +47,7 @@ from cython.cimports.hotswap.engine.mm import (
     FAULTS_WRITE,
     FAULTS_ZERO,
     FRAME_READY,
+    HANDLERS,
     KEPT_CLEAN,
     MM_NIL,
     NO_FRAME,
@@ -92,11 +93,9 @@ from cython.cimports.libc.errno import EIO
 from cython.cimports.libc.stdint import uint64_t
 
 
-def fault_main(index):
+def fault_main(handler):
     """A handler thread: serves faults until the space is closed."""
-    mm = mm_at(index)
-    waiter = arch.mmu_waiter(mm.fd, mm.stopper)
-    arch.check(waiter >= 0, b"a handler thread has a descriptor to wait on")
+    mm = mm_at(handler // HANDLERS)
     fault = cython.declare(arch.fault_info)
     while not arch.load(cython.address(mm.stop)):
         got = arch.mmu_next(mm.fd, cython.address(fault))
@@ -104,8 +103,7 @@ def fault_main(index):
             serve(mm, fault.address, fault.flags)
         else:
             arch.check(got == 0, b"faults can be read")
-            arch.mmu_wait(waiter)
-    arch.close_fd(waiter)
+            arch.mmu_wait(waiters[handler])
 
 
 def serve(mm, address, flags):

@@ -231,8 +231,9 @@ def write_some(parent, child, copies, done):
     for number in range(done, copies.count):
         source[number - done] = copies.buffer + (cython.cast(uint64_t, number) << (12 + copies.order))
     got = swap_writeout(parent, copies.pages[done], source, copies.count - done, copies.order, first)
-    if got:
-        swapcache_free(first[0], got << copies.order)
+    if got <= 0:
+        return 0
+    swapcache_free(first[0], got << copies.order)
     arch.add(cython.address(parent.counter[PAGES_OUT]), got << copies.order)
     for number in range(got):
         page = copies.pages[done + number]

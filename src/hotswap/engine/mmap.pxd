@@ -18,14 +18,16 @@ cpdef uint64_t mm_base(int index) noexcept nogil
 cpdef int mm_features(int index) noexcept nogil
 cpdef uint64_t mm_figure(int index, int which) noexcept nogil
 cdef Mm *mm_new(uint64_t limit, int order) noexcept nogil
+cdef void row_give(Mm *mm) noexcept nogil
 cdef int mm_begin(Mm *mm, int failed) noexcept nogil
 cdef void set_up_words(Mm *mm, uint64_t limit, int order) noexcept nogil
 cdef int set_up(Mm *mm, int refuse, bint signal) noexcept nogil
 cdef int set_up_tables(Mm *mm) noexcept nogil
 cdef int staging_begin(Mm *mm) noexcept nogil
 cdef int start_threads(Mm *mm, int handlers) noexcept nogil
-cdef bint start_one(Mm *mm, arch.thread_main main, const char *name) noexcept nogil
+cdef bint start_one(Mm *mm, arch.thread_main main, int argument, const char *name) noexcept nogil
 cdef void stop_threads(Mm *mm) noexcept nogil
+cdef void waiters_forked() noexcept nogil
 cdef void tear_down(Mm *mm) noexcept nogil
 cdef void unmap_range(Mm *mm, int number) noexcept nogil
 cdef void unmap_folios(Mm *mm, uint64_t page, uint64_t end) noexcept nogil

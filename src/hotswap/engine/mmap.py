@@ -13,7 +13,7 @@ from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_sweep, frames
 from cython.cimports.hotswap.engine.calm import calm_enter, calm_leave
 from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.family import own
-from cython.cimports.hotswap.engine.fault import fault_main, release_entry
+from cython.cimports.hotswap.engine.fault import fault_main, release_entry, waiters
 from cython.cimports.hotswap.engine.folio import entry_set
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.lru import lru_remove, lru_setup
@@ -82,11 +82,19 @@ def mm_new(limit, order):
     return cython.NULL
 
 
+def row_give(mm):
+    """The row is free, and counts for nothing until it has been set up anew."""
+    mm.settled = False
+    mm.staging_pages = 0
+    arch.store(cython.address(mm.resident), 0)
+    arch.store_release(cython.address(rows[mm.index]), 0)
+
+
 def mm_begin(mm, failed):
     """Joins the mmlist; or goes again, when it could not be set up."""
     if failed:
         tear_down(mm)
-        arch.store_release(cython.address(rows[mm.index]), 0)
+        row_give(mm)
         return failed
     mmlist_add(mm)
     return mm.index
@@ -191,17 +199,22 @@ def staging_begin(mm):
 
 
 def start_threads(mm, handlers):
-    for _handler in range(handlers):
-        if not start_one(mm, fault_main, b"hotswap-fault"):
+    for place in range(handlers):
+        handler: cython.int = mm.index * HANDLERS + place
+        waiter = arch.mmu_waiter(mm.fd, mm.stopper)
+        if waiter < 0:
+            return waiter
+        waiters[handler] = waiter
+        if not start_one(mm, fault_main, handler, b"hotswap-fault"):
             return -EAGAIN
     for _reader in range(AHEADERS):
-        if not start_one(mm, readahead_main, b"hotswap-ahead"):
+        if not start_one(mm, readahead_main, mm.index, b"hotswap-ahead"):
             return -EAGAIN
-    return 0 if start_one(mm, reclaim_main, b"hotswap-reclaim") else -EAGAIN
+    return 0 if start_one(mm, reclaim_main, mm.index, b"hotswap-reclaim") else -EAGAIN
 
 
-def start_one(mm, main, name):
-    mm.thread[mm.thread_count] = arch.thread_start(main, mm.index, name)
+def start_one(mm, main, argument, name):
+    mm.thread[mm.thread_count] = arch.thread_start(main, argument, name)
     if not mm.thread[mm.thread_count]:
         return False
     mm.thread_count += 1
@@ -218,6 +231,19 @@ def stop_threads(mm):
     for number in range(mm.thread_count):
         arch.thread_join(mm.thread[number])
     mm.thread_count = 0
+    for handler in range(mm.index * HANDLERS, (mm.index + 1) * HANDLERS):
+        waiter = waiters[handler]
+        waiters[handler] = 0  # first: a child of fork closes what it finds here
+        if waiter:
+            arch.close_fd(waiter)
+
+
+def waiters_forked():
+    """In a child of fork: what its parent's handlers wait on."""
+    for handler in range(MMS * HANDLERS):
+        if waiters[handler]:
+            arch.close_fd(waiters[handler])
+        waiters[handler] = 0
 
 
 def tear_down(mm):
@@ -268,7 +294,7 @@ def mm_destroy(index):
         for type in range(AREAS):
             ram_disown(type, index)
     tear_down(mm)
-    arch.store_release(cython.address(rows[index]), 0)
+    row_give(mm)
     calm_leave()
     return 0
 

@@ -16,7 +16,7 @@ import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.attach import shm_adopt, shm_disinherit, shm_inherit, shm_join
 from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_sweep, frames_setup
-from cython.cimports.hotswap.engine.calm import calm_begin, calm_go, calm_stop
+from cython.cimports.hotswap.engine.calm import calm_begin, calm_enter, calm_go, calm_leave, calm_stop
 from cython.cimports.hotswap.engine.child import child_alone, child_note
 from cython.cimports.hotswap.engine.commit import commit_drop
 from cython.cimports.hotswap.engine.death import MOURN_BUSY, WATCH_US, death_watch, rest_serve
@@ -46,7 +46,7 @@ from cython.cimports.hotswap.engine.mm import (
     mm_mine,
     pte_order,
 )
-from cython.cimports.hotswap.engine.mmap import rows, staging_begin, start_threads, stop_threads
+from cython.cimports.hotswap.engine.mmap import rows, staging_begin, start_threads, stop_threads, waiters_forked
 from cython.cimports.hotswap.engine.shares import shares, shares_begin, shares_forget, shares_fork, shares_turn
 from cython.cimports.hotswap.engine.shm import here
 from cython.cimports.hotswap.engine.sigbus import sigbus_add, sigbus_forked
@@ -91,7 +91,9 @@ def serve_main(argument):
     while True:
         seen = arch.event_read(cython.address(me.call))
         rest_serve()
+        calm_enter()
         files_tidy()
+        calm_leave()
         everyone_serve()
         shm_adopt()
         shares_turn()
@@ -185,6 +187,7 @@ def fork_child():
             arch.close_fd(forking.fds[index])
         if forking.stoppers[index] != NO_DESCRIPTOR:
             arch.close_fd(forking.stoppers[index])
+    waiters_forked()
     ready: cython.bint = forking.member != NO_MEMBER
     # From here on it is somebody; before, it goes with its parent (remove_member()).
     if ready and arch.cas(cython.address(members[forking.member].process), 0, arch.process()):

@@ -299,6 +299,8 @@ def write_run(mm, victims, count):
     for number in range(want):
         addresses[number] = frame_address(mm, victims[number].frame)
     got = swap_writeout(mm, victims[0].page, addresses, want, order, first)
+    if got <= 0:
+        return 0
     arch.add(cython.address(mm.counter[PAGES_OUT]), got << order)
     for number in range(got):
         entry = first[0] + (cython.cast(uint64_t, number) << order)
@@ -316,7 +318,7 @@ def write_parts(mm, victim):
     size: uint64_t = cython.cast(uint64_t, 1) << victim.order
     staging = frame_address(mm, victim.frame)
     out = swap_writeout_parts(mm, victim.page, staging, 1 << victim.order, entries)
-    if out == 0:
+    if out <= 0:
         put_back(mm, victim)
         return 0
     arch.add(cython.address(mm.counter[PAGES_OUT]), out)

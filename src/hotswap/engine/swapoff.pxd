@@ -64,7 +64,7 @@ cdef void swapoff_round(Emptying *job) noexcept nogil
 cdef void take_tools(Emptying *job) noexcept nogil
 cdef void give_tools(Emptying *job) noexcept nogil
 cdef void swapoff_forked() noexcept nogil
-cdef void swapoff_forget(int type) noexcept nogil
+cdef void swapoff_forget(int member, int type) noexcept nogil
 cdef uint64_t empty_everyone(Emptying *job) noexcept nogil
 cdef void sweep(Emptying *job, int index) noexcept nogil
 cdef void empty_mm(Emptying *job, Mm *mm) noexcept nogil
@@ -75,6 +75,6 @@ cdef bint lock_found(Emptying *job, Mm *mm, Found *found, Run *run) noexcept nog
 cdef void empty_run(Emptying *job, Mm *mm, Run *run, uint64_t bounce) noexcept nogil
 cdef uint64_t unreadable(Emptying *job, Run *run, uint64_t *buffer) noexcept nogil
 cdef int move_elsewhere(Emptying *job, Mm *mm, Run *run, int done, uint64_t bounce, bint behind) noexcept nogil
-cdef bint move_parts(Emptying *job, Mm *mm, Run *run, int number, uint64_t bounce) noexcept nogil
-cdef bint load(Emptying *job, Mm *mm, Run *run, int number, uint64_t bounce) noexcept nogil
+cdef int move_parts(Emptying *job, Mm *mm, Run *run, int number, uint64_t bounce) noexcept nogil
+cdef int load(Emptying *job, Mm *mm, Run *run, int number, uint64_t bounce) noexcept nogil
 cdef void fail(Emptying *job, int error, uint64_t slot) noexcept nogil

@@ -35,7 +35,7 @@ from cython.cimports.hotswap.engine.cache import cache_sweep
 from cython.cimports.hotswap.engine.calm import calm_enter, calm_leave
 from cython.cimports.hotswap.engine.entry import AREAS, entry_offset, entry_type, make_entry
 from cython.cimports.hotswap.engine.everyone import everyone_ask, everyone_gather
-from cython.cimports.hotswap.engine.family import MEMBERS, family, own
+from cython.cimports.hotswap.engine.family import MEMBERS, own
 from cython.cimports.hotswap.engine.fault import release_entry
 from cython.cimports.hotswap.engine.folio import piece_set
 from cython.cimports.hotswap.engine.found import Found, sort_found
@@ -158,9 +158,9 @@ def swapoff_forked():
         emptyings[type].thread = 0
 
 
-def swapoff_forget(type):
-    """Its outcome was read, and the row may be another area's."""
-    arch.store(cython.address(emptyings[type].state), OFF_IDLE)
+def swapoff_forget(member, type):
+    """The outcome of that member's was read, and the row may be another area's."""
+    arch.store(cython.address(everyones[member * AREAS + type].state), OFF_IDLE)
 
 
 def swapoff_wait(type, timeout_us):
@@ -345,17 +345,14 @@ def empty_run(job, mm, run, bounce):
         fail(job, EIO, unreadable(job, run, buffer))
     while done < run.count and not failed:
         got = move_elsewhere(job, mm, run, done, bounce, False)
+        if got == 0 and run.order:
+            got = move_parts(job, mm, run, done, bounce)
         if got == 0:
-            if run.order and move_parts(job, mm, run, done, bounce):
-                done += 1
-                continue
-            if not load(job, mm, run, done, bounce):
-                if (
-                    not arch.load_acquire(cython.address(family.rest)) & 1
-                ):  # else an area may only not have waited (store contract)
-                    fail(job, ENOSPC, run.offset)
-                break
-            got = 1
+            got = load(job, mm, run, done, bounce)
+        if got == 0:
+            fail(job, ENOSPC, run.offset)
+        if got <= 0:  # an area that would not wait may next time
+            break
         done += got
     for number in range(done, run.count):
         pte = cython.address(mm.ptes[run.pages[number]])
@@ -373,7 +370,7 @@ def unreadable(job, run, buffer):
 
 def move_elsewhere(job, mm, run, done, bounce, behind):
     """Writes folios of a run from number ``done`` on to slots in a row of the best area with room, or of the best that comes
-    ``behind`` this one; how many."""
+    ``behind`` this one; how many, or -EAGAIN (swap_writeout)."""
     source = cython.declare(uint64_t[BOUNCE_PAGES])
     first = cython.declare(uint64_t[1])
     for number in range(done, run.count):
@@ -382,8 +379,9 @@ def move_elsewhere(job, mm, run, done, bounce, behind):
         got = swap_writeback(job.type, mm, run.pages[done], source, run.count - done, run.order, first)
     else:
         got = swap_writeout(mm, run.pages[done], source, run.count - done, run.order, first)
-    if got:
-        swapcache_free(first[0], got << run.order)
+    if got <= 0:
+        return got
+    swapcache_free(first[0], got << run.order)
     for number in range(got):
         page = run.pages[done + number]
         old = make_entry(job.type, run.offset + (cython.cast(uint64_t, done + number) << run.order))
@@ -396,12 +394,12 @@ def move_elsewhere(job, mm, run, done, bounce, behind):
 
 def move_parts(job, mm, run, number, bounce):
     """May block. A large folio for which no other area has slots in a row is written page by page and split; what finds no slot
-    stays where it is, for the next visit. False when none does."""
+    stays where it is, for the next visit. 1; 0 when none does, or -EAGAIN."""
     entries = cython.declare(uint64_t[BOUNCE_PAGES])
     size = 1 << run.order
     out = swap_writeout_parts(mm, run.pages[number], bounce + (cython.cast(uint64_t, number) << (12 + run.order)), size, entries)
-    if out == 0:
-        return False
+    if out <= 0:
+        return out
     first = run.pages[number]
     old = make_entry(job.type, run.offset + (cython.cast(uint64_t, number) << run.order))
     shadow: uint32_t = mm.ptes[first].prev
@@ -417,16 +415,16 @@ def move_parts(job, mm, run, number, bounce):
         release_entry(old + page, 0)
     arch.add(cython.address(mm.counter[FOLIO_SPLITS]), 1)
     arch.add(cython.address(job.moved), out)
-    return True
+    return 1
 
 
 def load(job, mm, run, number, bounce):
-    """Puts one folio into memory if the limit has room, or can be made to: other areas are full, so by dropping clean ones."""
+    """Puts one folio into memory if the limit has room, or can be made to: other areas are full, so by dropping clean ones. 1, or 0."""
     size: uint64_t = cython.cast(uint64_t, 1) << run.order
     if not charge_now(mm, size):
         shrink(mm, size, True)
         if not charge_now(mm, size):
-            return False
+            return 0
     page = run.pages[number]
     source: uint64_t = bounce + (cython.cast(uint64_t, number) << (12 + run.order))
     if mm.shared:
@@ -438,7 +436,7 @@ def load(job, mm, run, number, bounce):
     arch.bit_unlock(cython.address(mm.ptes[page].state), pte_make(PTE_DIRTY, run.order, 0))
     release_entry(old, run.order)
     arch.add(cython.address(job.loaded), size)
-    return True
+    return 1
 
 
 def fail(job, error, slot):

@@ -22,7 +22,7 @@ from cython.cimports.hotswap.engine.cluster import clusters_setup
 from cython.cimports.hotswap.engine.guard.contract import guard_publish
 from cython.cimports.hotswap.engine.mm import mmlist_tell
 from cython.cimports.hotswap.engine.store.contract import STORE_FILE, STORE_FRONT, STORE_RAM
-from cython.cimports.hotswap.engine.store.file import file_on
+from cython.cimports.hotswap.engine.store.file import file_off, file_on
 from cython.cimports.hotswap.engine.store.front import front_setup
 from cython.cimports.hotswap.engine.store.ram import IN_RAM, ram_setup, ram_stop, ram_teardown
 from cython.cimports.hotswap.engine.swap_map import map_free, map_setup
@@ -69,6 +69,7 @@ def area_setup(fd, slots, priority):
     area.generation += 1
     area.buckets = cython.cast(cython.pointer(uint32_t), arch.table(BUCKETS, cython.sizeof(uint32_t)))
     if map_setup(area) or not area.buckets or (fd == IN_RAM and ram_setup(type, slots, 0)):
+        file_off(type)
         area_teardown(type)
         return -ENOMEM
     arch.store(cython.address(area.pages_in), 0)

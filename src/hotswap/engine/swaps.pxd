@@ -10,11 +10,12 @@ cdef enum:
     SWAP_FRONT = 8          # compressed memory in front of it
     SWAPS_FREE = 0          # a row is nobody's,
     SWAPS_COMING = 1        # is set up,
-    SWAPS_ON = 2            # is listed, until its swapoff has been reaped
+    SWAPS_ON = 2            # is listed, until its swapoff is reaped,
+    SWAPS_GOING = 3         # is let go of
 
 cdef struct Listed:         # all under swaps.lock; the name stays as it is while the area is on
     int state
-    int member              # who switches it on
+    int member              # who switches it on, or has switched it off
     int fd
     int how
     int priority
@@ -31,9 +32,11 @@ cdef int swaps_begin(int fd, uint64_t slots, int priority, int how, const uint8_
 cdef int begin_packing(int type, int how, uint64_t most) noexcept nogil
 cdef void swaps_finish(int type) noexcept nogil
 cdef void swaps_list(int type) noexcept nogil
-cdef void swaps_undo(int type) noexcept nogil
+cdef int swaps_undo(int type) noexcept nogil
 cdef int swaps_off(const uint8_t *name, int length) noexcept nogil
 cdef void swaps_reap(int type) noexcept nogil
+cdef void swaps_let_go(int type) noexcept nogil
+cdef void swaps_mend(int nothing) noexcept nogil
 cdef bint swaps_look(int type, Listed *found, Figures *figures) noexcept nogil
 cdef int swaps_choose_guard(int which) noexcept nogil
 cdef void swaps_forked() noexcept nogil

@@ -18,7 +18,7 @@ from cython.cimports.hotswap.engine.commit import commit_area
 from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.family import family, family_call, family_size, own
 from cython.cimports.hotswap.engine.guard.contract import choose_guard, guard_chosen
-from cython.cimports.hotswap.engine.store.file import fd_of, file_off, file_spread, opened, origins
+from cython.cimports.hotswap.engine.store.file import fd_of, file_gather, file_off, file_spread, opened, origins
 from cython.cimports.hotswap.engine.store.ram import IN_RAM, rams_wake
 from cython.cimports.hotswap.engine.swapoff import swapoff_forget, swapoff_start
 from cython.cimports.hotswap.engine.swapon import area_front, area_label, area_publish, area_setup, area_teardown
@@ -42,6 +42,7 @@ def swaps_begin(fd, slots, priority, how, name, length, most):
     calm_enter()
     type = area_setup(IN_RAM if how & SWAP_RAM else fd, slots, priority)
     if type >= 0 and begin_packing(type, how, most):
+        file_off(type)
         area_teardown(type)
         type = -ENOMEM
     calm_leave()
@@ -86,14 +87,15 @@ def swaps_list(type):
 
 
 def swaps_undo(type):
-    """Instead of swaps_finish()."""
+    """Instead of swaps_finish(). This process's descriptor, or -1; the caller closes it."""
     arch.mutex_lock(cython.address(swaps.lock))
     listed[type].state = SWAPS_FREE
-    file_off(type)
     calm_enter()
+    fd: cython.int = file_off(type)
     area_teardown(type)
     calm_leave()
     arch.mutex_unlock(cython.address(swaps.lock))
+    return fd
 
 
 def swaps_off(name, length):
@@ -108,19 +110,45 @@ def swaps_off(name, length):
 
 
 def swaps_reap(type):
-    """After DONE, once the outcome was read: closes the file, and the row may be taken again."""
+    """May block. After DONE, once the outcome was read: closes the file, and the row may be taken again."""
     arch.mutex_lock(cython.address(swaps.lock))
-    arch.check(listed[type].state == SWAPS_ON, b"an area that went off was listed")
-    fd: cython.int = file_off(type) if listed[type].fd >= 0 else -1
-    listed[type].state = SWAPS_FREE
-    swapoff_forget(type)
-    commit_area(type, 0)
-    area_release_row(type)
+    gone = arch.load(cython.address(origins[type].generation))
+    if listed[type].state == SWAPS_ON:  # else who died had got further, and swaps_mend() has done it
+        listed[type].member = own.member
+        listed[type].state = SWAPS_GOING
+        swaps_let_go(type)
     arch.mutex_unlock(cython.address(swaps.lock))
+    family_call()  # the others close theirs
+    file_gather(type, gone)
+
+
+def swaps_let_go(type):
+    """May block. All that is left of an area that is off. Begun once more where it was cut short. Caller: swaps.lock."""
+    calm_enter()  # nobody forks between what is said of a descriptor and its end
+    fd = file_off(type)
     if fd >= 0:
         arch.disk_unlock(fd)
         arch.close_fd(fd)
-    family_call()  # the others close theirs
+    calm_leave()
+    swapoff_forget(listed[type].member, type)
+    commit_area(type, 0)
+    area_release_row(type)
+    listed[type].state = SWAPS_FREE
+
+
+def swaps_mend(nothing):
+    """May block. Under swaps.lock, whose holder died: an area that it let go of goes, and one that it was setting up too."""
+    for type in range(AREAS):
+        if listed[type].state == SWAPS_GOING:
+            swaps_let_go(type)
+        elif listed[type].state == SWAPS_FREE and area_row_taken(type):
+            calm_enter()
+            fd = file_off(type)
+            if fd >= 0:
+                arch.disk_unlock(fd)
+                arch.close_fd(fd)
+            area_teardown(type)
+            calm_leave()
 
 
 def swaps_look(type, found, figures):
@@ -186,9 +214,9 @@ def swaps_orphan(type, member):
     if arch.load(cython.address(area_at(type).flags)) & SWP_WRITEOK:
         swaps_list(type)
     else:
-        fd = file_off(type)
-        swaps_undo(type)
+        fd = swaps_undo(type)
         if fd >= 0:
+            arch.disk_unlock(fd)
             arch.close_fd(fd)
 
 
@@ -202,3 +230,6 @@ def find_name(name, length):
             if same == length:
                 return type
     return -1
+
+
+arch.mutex_mend(cython.address(swaps.lock), swaps_mend, 0)

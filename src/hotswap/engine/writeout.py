@@ -16,16 +16,19 @@ from cython.cimports.libc.stdint import uint64_t
 
 
 def swap_writeout(mm, page, addresses, count, order, first):
-    """May block. Writes folios of one order, from the first on, to slots in a row; how many, 0 when no area takes any. ``page`` is where the
-    first of them belongs. ``first[0]`` is the entry of the first; each slot has a count of one and HAS_CACHE, for the caller to
+    """May block. Writes folios of one order, from the first on, to slots in a row; how many, 0 when no area takes any, -EAGAIN when one may
+    take them later (store contract). ``page`` is where the first of them belongs. ``first[0]`` is the entry of the first; each slot has a count of one and HAS_CACHE, for the caller to
     pass on (swap_alloc())."""
     types = cython.declare(cython.int[AREAS])
     unwanted: cython.int = -1
+    none: cython.int = 0
     for turn in range(areas_by_priority(types)):
         type = types[turn]
         done = write_to(type, mm, page, addresses, count, order, first, True)
         if done > 0:
             return done
+        if done == -EAGAIN:
+            none = done
         if done == -ENOSPC:
             unwanted = type
     if unwanted >= 0 and not arch.swap(cython.address(rams[unwanted].said), 1):
@@ -36,7 +39,7 @@ def swap_writeout(mm, page, addresses, count, order, first):
             arch.load(cython.address(rams[unwanted].declined)),
             0,
         )
-    return 0
+    return none
 
 
 def swap_writeback(type, mm, page, addresses, count, order, first):
@@ -53,7 +56,8 @@ def swap_writeback(type, mm, page, addresses, count, order, first):
 
 
 def write_to(type, mm, page, addresses, count, order, first, ram_too):
-    """May block. How many folios one area took; 0: it has no room, or failed; -ENOSPC: it is compressed RAM and would rather not."""
+    """May block. How many folios one area took; 0: it has no room, or failed; -ENOSPC: it is compressed RAM and would rather not; -EAGAIN: not
+    now."""
     taken = swap_alloc(type, order, count)
     if taken == 0:
         return 0
@@ -83,27 +87,27 @@ def write_to(type, mm, page, addresses, count, order, first, ram_too):
     if kept:
         first[0] = make_entry(type, offset)
         return kept
-    return -ENOSPC if packs and done == -ENOSPC else 0
+    return done if done == -EAGAIN or (packs and done == -ENOSPC) else 0
 
 
 def swap_writeout_parts(mm, page, address, pages, entries):
-    """May block. Writes page by page, to wherever there is a slot; how many, from the first on, each with its entry. Each slot has a
-    count of one and is not in the cache."""
+    """May block. Writes page by page, to wherever there is a slot; how many, from the first on, each with its entry; -EAGAIN as above. Each
+    slot has a count of one and is not in the cache."""
     addresses = cython.declare(uint64_t[PARTS])
     first = cython.declare(uint64_t[1])
     done: cython.int = 0
     got: cython.int = 1
-    while done < pages and got:
+    while done < pages and got > 0:
         part: cython.int = pages - done if pages - done < PARTS else PARTS
         for number in range(part):
             addresses[number] = address + (cython.cast(uint64_t, done + number) << 12)
         got = swap_writeout(mm, page + done, addresses, part, 0, first)
-        if got:
+        if got > 0:
             swapcache_free(first[0], got)
-        for number in range(got):
-            entries[done + number] = first[0] + number
-        done += got
-    return done
+            for number in range(got):
+                entries[done + number] = first[0] + number
+            done += got
+    return done if done else got
 
 
 def slots_drop(entry, slots):

@@ -71,6 +71,9 @@ class Disk(Faults):
     def disk_identity(self, fd):
         return 1
 
+    def disk_forked(self):
+        pass
+
     def disk_lock(self, fd):
         pass
 

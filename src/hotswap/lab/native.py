@@ -46,9 +46,7 @@ class _Package:
 
 class CompiledModule:
     def __init__(self, name: str):
-        importlib.import_module(
-            "hotswap.engine.api"
-        )  # all of it: tables that come before it is there are counted as the engine's own
+        importlib.import_module("hotswap.engine.api")  # tables that come before all of it is there are counted as the engine's
         self.module: ModuleType = importlib.import_module(name)
         self.found = declarations.of_module(name)
         if not hasattr(self.module, "__pyx_capi__") or not str(self.module.__file__).endswith(".so"):

@@ -10,11 +10,12 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from .. import areafile, control, counts, machine
-from ..control import GUARDS, Swap, Swapoff, SwapoffProgress
+from .. import areafile, control, counts, machine, swapinfo
+from ..control import GUARDS
 from ..engine import api
 from ..errors import SteeringError
 from ..sizes import PAGE, format_size, parse_size
+from ..swapinfo import Swap, Swapoff, SwapoffProgress
 from . import channel as messages
 from .channel import PATIENCE, VALUES, Channel, Exit, Message, connect, only_one, processes, user_name
 
@@ -73,7 +74,7 @@ def _area(told: Message) -> Swap:
         "pages_out": pages_out, "errors": errors, "emptying": emptying, "held": held, "stored": stored,
         "packed": packed, "most": most, "backed": backed, "declined": declined,
     }  # fmt: skip
-    return control.as_swap(listed)
+    return swapinfo.as_swap(listed)
 
 
 def _command(pid: int) -> str:
@@ -104,7 +105,7 @@ def on(
             channel.send(messages.BAD, tuple(file.badpages[start : start + VALUES]))
         error = -channel.receive().value[0]
         if error:
-            raise control.refused(file.path, error)
+            raise swapinfo.refused(file.path, error)
         file.close()  # the process has it, and with it the lock
     channel.wait(PATIENCE)
     areas = look(channel).areas
@@ -143,7 +144,7 @@ def off(channel: Channel, path: str, progress: Callable[[SwapoffProgress], None]
                 break
             if progress and not cancelled:
                 moved, loaded, left, nanoseconds, late = told.value[:5]
-                progress(control.how_far(name, moved + loaded, left, nanoseconds / 1e9, late))
+                progress(swapinfo.how_far(name, moved + loaded, left, nanoseconds / 1e9, late))
         except KeyboardInterrupt:
             if not cancelled:
                 channel.send(messages.CANCEL)
@@ -152,10 +153,10 @@ def off(channel: Channel, path: str, progress: Callable[[SwapoffProgress], None]
     if result == -errno.EINVAL and not moved and not nanoseconds:
         _not_on(channel, name)
     if result == -errno.EBUSY and not nanoseconds:
-        raise SteeringError(str(control.not_started(name, errno.EBUSY)), Exit.BUSY)
+        raise SteeringError(str(swapinfo.not_started(name, errno.EBUSY)), Exit.BUSY)
     if result:
         codes = {errno.ENOSPC: Exit.NO_ROOM, errno.EINTR: Exit.INTERRUPTED}
-        raise SteeringError(control.why_not(name, -result, slot, left), codes.get(-result, Exit.NOT_OFF))
+        raise SteeringError(swapinfo.why_not(name, -result, slot, left), codes.get(-result, Exit.NOT_OFF))
     return Swapoff(name, moved + loaded, moved, loaded, nanoseconds / 1e9)
 
 

@@ -31,9 +31,13 @@ cdef int file_here(int type) noexcept nogil
 cdef int file_open_late(int type) noexcept nogil
 cdef void file_tell(int type, uint64_t generation, int fd) noexcept nogil
 cdef void file_note(int type, uint64_t generation, int fd) noexcept nogil
+cdef void file_untell(int type, uint64_t generation) noexcept nogil
 cdef uint64_t word_of(uint64_t generation, int fd) noexcept nogil
 cdef int fd_of(uint64_t word) noexcept nogil
 cdef void file_spread(int type) noexcept nogil
+cdef void file_gather(int type, uint64_t gone) noexcept nogil
+cdef bint file_held(int member, int type, uint64_t gone) noexcept nogil
+cdef bint files_settled() noexcept nogil
 cdef void files_forked() noexcept nogil
 cdef void files_tidy() noexcept nogil
 cdef bint files_all() noexcept nogil

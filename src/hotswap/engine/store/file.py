@@ -3,6 +3,9 @@
 A descriptor is a process's own, an area the family's. A member that was forked while the area was on inherited it; another one
 opens the file when it first needs it, through whoever has it open (``file_open_late``), or at once when it is told to
 (``files_tidy``), so that the file can be had also when those have gone.
+
+The kernel copies descriptors before memory when a process forks: who opens or closes one and says so in ``opened`` does both in calm (calm.py)
+or with an mmap lock, as neither is had while somebody forks. Else the child would believe in a descriptor that it has not.
 """
 
 import cython
@@ -41,13 +44,14 @@ def file_on(type, fd, direct):
 
 
 def file_off(type):
-    """The area has gone: the descriptor that this process has of it, or -1; the caller closes it. Others close theirs (files_tidy)."""
+    """The area has gone: the descriptor that this process has of it, or -1; the caller, in calm, closes it. Others close theirs
+    (files_tidy)."""
     generation = arch.load(cython.address(origins[type].generation))
     arch.store_release(cython.address(origins[type].generation), generation + (generation & 1))
     word = arch.load_acquire(cython.address(opened[type]))
     if not generation & 1 or word >> FD_BITS != generation or not arch.cas(cython.address(opened[type]), word, 0):
         return -1  # or the service thread was faster (files_close)
-    arch.store(cython.address(holders[own.member * FILE_ROWS + type].generation), 0)
+    file_untell(type, generation)
     return fd_of(word)
 
 
@@ -103,6 +107,11 @@ def file_tell(type, generation, fd):
     arch.store_release(cython.address(holder.generation), generation)
 
 
+def file_untell(type, generation):
+    """What it had open of that generation, and may have told of, it has no longer."""
+    arch.cas(cython.address(holders[own.member * FILE_ROWS + type].generation), generation, 0)
+
+
 def word_of(generation, fd):
     """Both in one word, so that who closes a descriptor knows that it is that area's."""
     return generation << FD_BITS | cython.cast(uint64_t, fd)
@@ -126,17 +135,45 @@ def file_spread(type):
             tries += 1
 
 
+def file_gather(type, gone):
+    """May block, for a fifth of a second at most: until the others, but those who are stopped, have closed the file of an area that has gone,
+    and with that its lock. ``gone`` is its generation."""
+    tries: cython.int = 0
+    for member in range(MEMBERS):
+        while tries < SPREAD_TRIES and member != own.member and file_held(member, type, gone):
+            arch.nap_us(2000)
+            tries += 1
+
+
+def file_held(member, type, gone):
+    """Has a living member a file of that row open that is of this generation or an earlier one?"""
+    generation = arch.load(cython.address(holders[member * FILE_ROWS + type].generation))
+    return generation != 0 and generation <= gone and family_live(member)
+
+
+def files_settled():
+    """Has everybody closed what is no area's any more?"""
+    for type in range(FILE_ROWS):
+        now = arch.load(cython.address(origins[type].generation))
+        for member in range(MEMBERS):
+            if now and file_held(member, type, now if not now & 1 else now - 1):
+                return False
+    return True
+
+
 def files_forked():
-    """In a child of fork: what it inherited is its own now."""
+    """In a child of fork: what it inherited is its own now, of areas that are on as of those that have gone."""
+    arch.disk_forked()
     for type in range(FILE_ROWS):
         word = arch.load(cython.address(opened[type]))
         arch.store(cython.address(holders[own.member * FILE_ROWS + type].generation), 0)
-        if word and word >> FD_BITS == arch.load(cython.address(origins[type].generation)):
-            file_note(type, word >> FD_BITS, fd_of(word))
+        if word:
+            file_tell(type, word >> FD_BITS, fd_of(word))
 
 
 def files_tidy():
-    """May block. Opens the files of areas that others switched on and closes those of areas that have gone. For the service thread."""
+    """May block. Opens the files of areas that others switched on and closes those of areas that have gone. For the service thread, in
+    calm."""
     files_close()
     for type in range(FILE_ROWS):
         generation = arch.load_acquire(cython.address(origins[type].generation))
@@ -170,3 +207,4 @@ def files_close():
         stale: cython.bint = word and word >> FD_BITS != arch.load(cython.address(origins[type].generation))
         if stale and arch.cas(cython.address(opened[type]), word, 0):
             arch.close_fd(fd_of(word))
+            file_untell(type, word >> FD_BITS)
