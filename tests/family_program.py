@@ -57,7 +57,12 @@ class Member:
     def check(self, first: int, pages: int) -> None:
         if not np.array_equal(self.array[first : first + pages], self.model[first : first + pages]):
             wrong = [n for n in range(first, first + pages) if not np.array_equal(self.array[n], self.model[n])]
-            print(f"seed {self.seed}: process {os.getpid()}: pages {wrong[:8]} are wrong ({len(wrong)})", flush=True)
+            page, word = wrong[0], int(np.argmax(self.array[wrong[0]] != self.model[wrong[0]]))
+            print(
+                f"seed {self.seed}: process {os.getpid()}: pages {wrong[:8]} are wrong ({len(wrong)}); word {word} of the first is "
+                f"{self.array[page, word]:x}, not {self.model[page, word]:x}; word 0 is {self.array[page, 0]:x}, not {self.model[page, 0]:x}",
+                flush=True,
+            )
             (self.directory / "wrong").touch()
             os._exit(1)
 

@@ -3,16 +3,15 @@
 Each test is a process of its own, which forks: what pytest's process has open is nobody's to inherit.
 """
 
+import contextlib
 import os
 import random
+import time
+from pathlib import Path
 
 import pytest
 from support import TESTS, passes, run_python
 
-KILLS_AT_RANDOM = pytest.mark.skipif(
-    os.environ.get("HOTSWAP_GUARD", "percpu_ref") != "percpu_ref",
-    reason="processes may be killed at any moment under the default guard only (docs/family.md)",
-)
 FAULTS = pytest.mark.parametrize("faults", ["thread", "signal"])
 SETUP = """
 import os, signal, sys, time, hotswap, numpy as np
@@ -360,7 +359,69 @@ def test_a_member_that_is_killed_during_its_own_swapoff_leaves_the_area_usable(s
     )
 
 
-@KILLS_AT_RANDOM
+@contextlib.contextmanager
+def slow_writes(path, bytes_per_second):
+    """A cgroup whose processes write so slowly to the disk that ``path`` is on; skips where there can be none."""
+    disk = os.stat(path).st_dev
+    disk = f"{os.major(disk)}:{os.minor(disk)}"
+    for tree, limit, text in (
+        ("blkio", "blkio.throttle.write_bps_device", f"{disk} {bytes_per_second}"),
+        ("", "io.max", f"{disk} wbps={bytes_per_second}"),
+    ):
+        group = Path("/sys/fs/cgroup", tree, f"hotswap-test-{os.getpid()}")
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        try:
+            try:
+                (group / limit).write_text(text)
+            except OSError:
+                continue
+            yield group / "cgroup.procs"
+            return
+        finally:
+            until = time.monotonic() + 10
+            while time.monotonic() < until:
+                try:
+                    group.rmdir()
+                    break
+                except OSError:  # a process of it has not ended
+                    time.sleep(0.05)
+    pytest.skip("no cgroup that slows writes to this disk can be made here (root, and the blkio or io controller)")
+
+
+def test_a_write_that_a_killed_process_has_under_way_does_not_come_down_on_anothers_slots(scratch):
+    """Its threads end with their transfers, some time after the process is dead to all who look; its slots are free only then."""
+    with slow_writes(scratch, 100_000) as group:
+        family(
+            f"""
+            space = hotswap.Space("4M", folio="64K")
+            ready, tell = os.pipe()
+
+            def main():
+                with open({str(group)!r}, "w") as file:
+                    file.write(str(os.getpid()))
+                theirs = space.empty(10 << 20, "u1")
+                os.write(tell, b"r")
+                theirs[:] = np.random.default_rng(2).integers(201, 256, theirs.size, dtype="u1")
+
+            pid = child(main)
+            os.read(ready, 1)
+            time.sleep(0.7)  # its writes wait for each other by now
+            os.kill(pid, signal.SIGKILL)
+            assert eventually(lambda: hotswap.family_stats()["members"] == 1, 30)
+            mine = space.empty(40 << 20, "u1")  # all slots, so those of the dead one too
+            model = np.random.default_rng(1).integers(0, 200, mine.size, dtype="u1")
+            mine[:] = model
+            os.waitpid(pid, 0)
+            assert np.array_equal(mine, model)
+            """,
+            scratch,
+            timeout=50,
+        )
+
+
 def test_an_area_whose_swapon_or_swapoff_was_killed_can_be_switched_on_at_once(scratch):
     """Others of the family had its file open, and with that its lock, until the one who died was cleaned up after."""
     seed = int(os.environ.get("HOTSWAP_FAMILY_SEED", random.randrange(1 << 31)))
@@ -455,7 +516,6 @@ def test_a_pool_of_workers_reads_an_array_five_times_the_limit_that_they_share(s
     )
 
 
-@KILLS_AT_RANDOM
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("areas", ["a,b,c", "a,b,c,ram:"], ids=["files", "files and ram:"])
 def test_a_family_that_does_everything_at_random_loses_no_byte_and_no_slot(scratch, areas):

@@ -5,7 +5,7 @@ import random
 
 import pytest
 from support import TESTS, run_python
-from test_family import KILLS_AT_RANDOM, family
+from test_family import family
 
 MORE = """
 def held():
@@ -210,7 +210,6 @@ def test_a_snapshot_and_a_private_array_beside_it(scratch):
     )
 
 
-@KILLS_AT_RANDOM
 @pytest.mark.timeout(240)
 def test_members_that_are_killed_lose_no_word_that_others_have_and_leave_no_slot(scratch):
     seconds = float(os.environ.get("HOTSWAP_FAMILY_SECONDS", "5"))

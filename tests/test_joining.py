@@ -5,7 +5,6 @@ Each test is a process of its own, which starts workers: Python processes that d
 
 import pytest
 from support import passes
-from test_family import KILLS_AT_RANDOM
 
 SETUP = '''
 import os, random, resource, signal, subprocess, sys, time
@@ -242,7 +241,6 @@ def test_a_file_is_not_taken_from_a_process_that_has_become_another_program(scra
     )
 
 
-@KILLS_AT_RANDOM
 def test_workers_that_are_killed_while_they_join_leave_nothing_behind(scratch):
     joins(
         """

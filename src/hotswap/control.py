@@ -29,7 +29,7 @@ GUARDS = {  # by their numbers in engine/guard/contract.pxd; docs/guards.md comp
     "rcu_pointer": 7,
 }
 _TICK_US = 100_000
-_SETTLES = 5.0  # seconds that swapon waits for others of the family to let go of a file
+_SETTLES = 5.0  # seconds that are waited for others of the family to clean up
 _SETTLE_PAUSE = 0.005
 _SETTLED = 4  # times in a row
 LEAST_COMPRESSED = 1 << 20  # bytes: four blocks of the pool
@@ -149,19 +149,35 @@ def swapon(
     if not api.rows_left():
         raise AreaError(f"{name} is refused: {api.MAX_AREAS} areas are on already; switch one off first.", errno.EPERM)
     most = compressed_bytes(name, compressed)
-    late = time.monotonic() + _SETTLES
-    settled = 0
+    patience = _Patience()
     while True:
-        settled = settled + 1 if api.family_settled() else 0
+        patience.look()
         try:
             with areafile.made_or_kept(name, size, progress) as file:
                 return _switch_on(file, priority, most)
         except AreaError as error:
-            # A member of the family that was killed may have left it in use, and is being cleaned up after. Who is about to begin with
-            # that is not seen: so it is asked more than once.
-            if error.errno != errno.EBUSY or settled == _SETTLED or time.monotonic() > late:
+            if not patience.lasts(error.errno):
                 raise
+
+
+class _Patience:
+    """With what is in use because a member of the family that was killed had it in hand: it is being cleaned up after. Who is about to begin
+    with that is not seen, so it takes more than one look."""
+
+    def __init__(self) -> None:
+        self.late = time.monotonic() + _SETTLES
+        self.settled = 0  # looks in a row
+
+    def look(self) -> None:
+        """Before an attempt."""
+        self.settled = self.settled + 1 if api.family_settled() else 0
+
+    def lasts(self, error: int | None) -> bool:
+        """Whether to try again after it failed so. May sleep."""
+        if error != errno.EBUSY or self.settled == _SETTLED or time.monotonic() > self.late:
+            return False
         time.sleep(_SETTLE_PAUSE)
+        return True
 
 
 def compressed_bytes(name: str, compressed: int | str | None) -> int:
@@ -226,7 +242,13 @@ def swapoff(path: str | os.PathLike[str], progress: Callable[[SwapoffProgress], 
     """
     name = _find(os.fspath(path))
     started = time.monotonic()
-    type_ = -errno.EINVAL if forked else api.swap_off_start(os.fsencode(name))
+    patience = _Patience()
+    type_ = -errno.EINVAL
+    while not forked:
+        patience.look()
+        type_ = api.swap_off_start(os.fsencode(name))
+        if type_ >= 0 or not patience.lasts(-type_):
+            break
     if type_ < 0:
         raise not_started(name, -type_)
     try:

@@ -10,9 +10,10 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include "sync.h"
+#include "family.h"
 
-/* A small read that a fault waits for is polled: the wait is shorter than a sleep with its wake-up is worth. It is submitted
+/* A small read that a fault waits for is polled: the wait is shorter than a sleep with its wake-up is worth. Not one into memory that others
+ * have too: the thread could be killed, and who cleans up after it would not see that the disk still writes there. It is submitted
  * (io_submit), and completion is seen in the ring that the kernel shares with us; a read that takes long is slept for after all.
  * No more threads poll at one time than half the processors; others, and whoever finds no context, read as usual. */
 enum { ARCH_POLL_BYTES = 16384, ARCH_POLL_CONTEXTS = 8, ARCH_POLL_NS = 100000, ARCH_POLL_MAGIC = 0xa10a10a1 };
@@ -63,7 +64,7 @@ static inline int arch_poll_read(int fd, uint64_t address, uint64_t bytes, uint6
     int most = __atomic_load_n(&arch_poll_most, __ATOMIC_RELAXED), done = 0;
     if (most < 0)
         most = arch_poll_setup();
-    if (__atomic_add_fetch(&arch_polling, 1, __ATOMIC_RELAXED) <= most)
+    if (__atomic_add_fetch(&arch_polling, 1, __ATOMIC_RELAXED) <= most && address - (uint64_t)(uintptr_t)arch_family() >= arch_family()->bytes)
         for (int i = 0; i < ARCH_POLL_CONTEXTS; i++) {
             int none = 0;
             if (__atomic_compare_exchange_n(&arch_polls[i].busy, &none, 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {

@@ -107,7 +107,8 @@ static inline void arch_event_wait(arch_word *w, uint64_t seen, int64_t timeout_
  * all the same, after what the mutex guards was put right; `cut` counts how often that was. */
 typedef void (*arch_mend_call)(int argument);
 typedef struct { pthread_mutex_t lock; uint64_t cut; int64_t mend, argument; } arch_mutex;  /* mend: which of the process's, + 1; 0: none */
-enum { ARCH_MENDS = 8 };
+enum { ARCH_MENDS = 16 };
+static void arch_broken(const char *invariant) __attribute__((noreturn));
 static arch_mend_call *arch_mends(void);  /* this process's (family.h): code need not be at the same address in all */
 static inline void arch_mutex_init(arch_mutex *m)
 {
@@ -127,6 +128,8 @@ static __attribute__((unused)) int arch_mend_known(arch_mend_call mend)
     int which = 0;
     while (which < ARCH_MENDS - 1 && mends[which] && mends[which] != mend)
         which++;
+    if (mends[which] && mends[which] != mend)
+        arch_broken("there is room for all that puts something right");
     mends[which] = mend;
     return which;
 }

@@ -23,6 +23,7 @@ cdef void cache_settle(Mm *mm, int frame, bint keep) noexcept nogil
 cdef int cache_take(Mm *mm, uint64_t entry, int slots) noexcept nogil
 cdef bint cache_has(Mm *mm, uint64_t entry, int slots, bint left) noexcept nogil
 cdef void cache_forget(uint64_t entry) noexcept nogil
+cdef void cache_serve() noexcept nogil
 cdef void standby_drop(Area *area, Mm *owner, int frame) noexcept nogil
 cdef int cache_sweep(Mm *mm, int type) noexcept nogil
 cdef void cache_remove(Mm *mm, int frame) noexcept nogil

@@ -21,8 +21,8 @@ import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import SWP_WRITEOK, Area
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
-from cython.cimports.hotswap.engine.family import family
-from cython.cimports.hotswap.engine.guard.contract import guard
+from cython.cimports.hotswap.engine.family import NO_MEMBER, family, members, own
+from cython.cimports.hotswap.engine.guard.contract import guard, guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.index import HANDLE_SHIFT, index_add, index_find, index_remove
 from cython.cimports.hotswap.engine.mm import (
     FRAME_BUSY,
@@ -30,8 +30,10 @@ from cython.cimports.hotswap.engine.mm import (
     FRAME_READING,
     FRAME_READY,
     FRAME_STANDBY,
+    MM_NIL,
     NO_FRAME,
     mm_at,
+    mmlist_hold_mine,
 )
 from cython.cimports.hotswap.engine.swap_map import cache_flag_clear, cache_flag_set, cached_only
 from cython.cimports.libc.errno import EBUSY, ENOENT
@@ -277,20 +279,43 @@ def cache_has(mm, entry, slots, left):
 
 def cache_forget(entry):
     """Nobody refers to the entry any more: if a frame is on standby for it, the slots need not wait for that. The frame may be of
-    another address space than the one that let go last, and goes back to its own. Whether the cache alone has the slots is
+    another address space than the one that let go last, and goes back to its own; if that is another process's, then by the hands of that one:
+    who touches a frame may die half-way. Whether the cache alone has the slots is
     decided here, under the area's lock: the caller's answer may be old (R18). Guard and locks: its own.
     """
     type = entry_type(entry)
     area: cython.pointer(Area) = guard.enter(type)
     if not area:
         return
+    other: cython.int = NO_MEMBER
     arch.mutex_lock(cython.address(area.lock))
     handle = index_find(area, entry)
     if handle and cached_only(area, entry_offset(entry)):
         # In the index under the area's lock, so its owner has not gone; it may when the frame is READY.
-        standby_drop(area, mm_at((handle >> HANDLE_SHIFT) - 1), handle & ((1 << HANDLE_SHIFT) - 1))
+        owner = mm_at((handle >> HANDLE_SHIFT) - 1)
+        if owner.shared or owner.member == own.member:
+            standby_drop(area, owner, handle & ((1 << HANDLE_SHIFT) - 1))
+        else:
+            other = owner.member
+            arch.store(cython.address(owner.forgotten), 1)
     arch.mutex_unlock(cython.address(area.lock))
     guard.exit(type)
+    if other != NO_MEMBER:
+        arch.event_wake(cython.address(members[other].call))
+
+
+def cache_serve():
+    """May block. In a service thread: frames on standby for entries that others found nobody refers to."""
+    index = mmlist_hold_mine(MM_NIL)
+    while index != MM_NIL:
+        mm = mm_at(index)
+        if arch.load(cython.address(mm.forgotten)) and arch.swap(cython.address(mm.forgotten), 0):
+            used: cython.bint = guard_use_mm(index)
+            for frame in range(mm.frame_count):
+                if mm.frames[frame].state == FRAME_STANDBY:  # a glance: what is true is found out under the locks
+                    cache_forget(mm.frames[frame].entry)
+            guard_unuse_mm(index, used)
+        index = mmlist_hold_mine(index)
 
 
 def standby_drop(area, owner, frame):

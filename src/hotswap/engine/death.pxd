@@ -10,7 +10,7 @@ cdef enum:
 
 cdef enum:                  # what there is left to do
     MOURN_DONE = 0
-    MOURN_BUSY = 1          # another member is at it, and waits for us to be at rest
+    MOURN_BUSY = 1          # another member is at it, and waits for us to be at rest; or a transfer of the dead one is under way
     MOURN_LATE = 2          # somebody is not to be brought to rest, or there is no memory
 
 cdef struct Recount:        # one at a time, under family.lock
@@ -23,6 +23,7 @@ cdef void active_mend(int nothing) noexcept nogil
 cdef int death_watch() noexcept nogil
 cdef bint family_settled() noexcept nogil
 cdef int mourn(int member) noexcept nogil
+cdef void remove(int member) noexcept nogil
 cdef bint rest_of_all(uint64_t number) noexcept nogil
 cdef void rest_serve() noexcept nogil
 cdef bint asker_lives() noexcept nogil

@@ -19,10 +19,14 @@ from cython.cimports.hotswap.engine.cluster import clusters_recount
 from cython.cimports.hotswap.engine.commit import commit_drop
 from cython.cimports.hotswap.engine.entry import AREAS, entry_offset, entry_type
 from cython.cimports.hotswap.engine.family import (
+    ENDS_US,
     MEMBER_COMING,
+    MEMBER_GONE,
+    MEMBER_LIVE,
     MEMBERS,
     NOT_TO_COME,
     family,
+    family_dead,
     family_give,
     family_live,
     members,
@@ -50,7 +54,7 @@ from cython.cimports.hotswap.engine.profile import profile_forget
 from cython.cimports.hotswap.engine.shares import shares_forget
 from cython.cimports.hotswap.engine.shm_death import shms_lost, shms_mend
 from cython.cimports.hotswap.engine.store.contract import store_at
-from cython.cimports.hotswap.engine.store.file import files_lock, files_settled
+from cython.cimports.hotswap.engine.store.file import files_at_rest, files_lock, files_settled
 from cython.cimports.hotswap.engine.store.ram import ram_disown
 from cython.cimports.hotswap.engine.store.ram_death import charges_begin, charges_end, ram_mend
 from cython.cimports.hotswap.engine.swap_map import (
@@ -97,7 +101,7 @@ def death_watch():
     """May block. In a service thread: looks after those that have ended; what is left to do."""
     left: cython.int = MOURN_DONE
     for member in range(MEMBERS):
-        if member != own.member and family_live(member) and arch.mutex_try(cython.address(members[member].alive)):
+        if family_dead(member):
             result = mourn(member)
             left = result if result > left else left
             arch.mutex_unlock(cython.address(members[member].alive))
@@ -110,7 +114,7 @@ def family_settled():
         return False
     arch.mutex_unlock(cython.address(family.lock))
     for member in range(MEMBERS):
-        if member != own.member and family_live(member) and arch.mutex_try(cython.address(members[member].alive)):
+        if family_dead(member):
             arch.mutex_unlock(cython.address(members[member].alive))
             return False
     return files_settled()
@@ -119,9 +123,21 @@ def family_settled():
 def mourn(member):
     """May block. Cleans up after one whose mutex is the caller's now. Nobody waits for the family's lock here: who has it may be
     cleaning up after another one, and wants this process to be at rest."""
-    if not arch.mutex_try(cython.address(family.lock)):
+    if not files_at_rest(arch.load(cython.address(members[member].process))) or not arch.mutex_try(cython.address(family.lock)):
         return MOURN_BUSY
-    arch.nap_us(2000)  # its threads end one after the other; those on other processors within moments
+    if arch.load_acquire(cython.address(members[member].state)) == MEMBER_LIVE:
+        remove(member)
+    done: cython.bint = arch.load_acquire(cython.address(members[member].state)) != MEMBER_LIVE
+    if arch.load_acquire(cython.address(members[member].state)) == MEMBER_GONE:
+        take_over(member)
+        family_give(member)
+    arch.mutex_unlock(cython.address(family.lock))
+    return MOURN_DONE if done else MOURN_LATE
+
+
+def remove(member):
+    """May block. All come to rest, and everything is counted without it: it is gone then. Or some do not in time, and it is as before."""
+    arch.nap_us(ENDS_US)
     number = (arch.load(cython.address(family.rest)) + 1) | 1  # odd, also where one who died in here has left an odd one
     arch.store(cython.address(family.asker), own.member)
     arch.store_release(cython.address(family.rest), number)
@@ -131,18 +147,15 @@ def mourn(member):
         if family_live(other):
             arch.event_wake(cython.address(members[other].call))
     rest()
-    done: cython.bint = rest_of_all(number)
-    if done and family_live(member):
+    if rest_of_all(number) and family_live(member):
         remove_member(member)
-        done = shms_mend() and count_everything()
+        arch.mutex_lock(cython.address(family.counting))
+        if shms_mend() and count_everything():
+            arch.store_release(cython.address(members[member].state), MEMBER_GONE)
+        arch.mutex_unlock(cython.address(family.counting))
     arch.store_release(cython.address(family.rest), number + 1)  # even: everybody may go on
     resume()
     arch.event_wake(cython.address(family.answer))
-    if done and family_live(member):
-        take_over(member)
-        family_give(member)
-    arch.mutex_unlock(cython.address(family.lock))
-    return MOURN_DONE if done else MOURN_LATE
 
 
 def rest_of_all(number):
@@ -151,10 +164,14 @@ def rest_of_all(number):
     for member in range(MEMBERS):
         while family_live(member) and arch.load_acquire(cython.address(members[member].rested)) != number:
             seen = arch.event_read(cython.address(family.answer))
-            got = arch.mutex_try(cython.address(members[member].alive))
-            if got:  # dead as well: its turn comes
+            if arch.mutex_try(
+                cython.address(members[member].alive)
+            ):  # dead as well: its turn comes, once nothing of it moves any more
+                arch.nap_us(ENDS_US)
+                still: cython.bint = files_at_rest(arch.load(cython.address(members[member].process)))
                 arch.mutex_unlock(cython.address(members[member].alive))
-                break
+                if still:
+                    break
             if arch.now_ns() - began > REST_NS:
                 return False
             if arch.load_acquire(cython.address(members[member].rested)) != number:

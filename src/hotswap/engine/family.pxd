@@ -1,4 +1,4 @@
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 from hotswap cimport arch
 
 cdef enum:
@@ -6,10 +6,17 @@ cdef enum:
     NO_MEMBER = -1
     NOT_TO_COME = 0x7fffffff   # instead of a process: it was buried with its parent before it began
 
+cdef enum:
+    PATIENCE_US = 100000    # of who waits for others, between two looks at whether they live
+    ENDS_US = 2000          # the threads of one who died end one after the other; those on other processors within moments
+
+ctypedef void (*forget_call)(uint64_t process) noexcept nogil
+
 cdef enum:                  # what a member is
     MEMBER_FREE = 0         # a row that is nobody's
     MEMBER_COMING = 1       # between its parent's decision to fork and its own first thread
     MEMBER_LIVE = 2
+    MEMBER_GONE = 3         # it died, and everything is counted without it; what it had begun is being ended
 
 cdef struct Member:         # a process
     arch.mutex alive        # its service thread's for as long as it lives
@@ -24,6 +31,8 @@ cdef struct Family:
     arch.word answer        # event: a member has done what it was asked for
     arch.word rest          # odd: everybody is to be at rest; counts up
     arch.word asker         # the member that asks for it
+    arch.mutex counting     # held while everything is counted, and while an area's tables are taken out of it: a leaf
+    bint grown              # there has been more than one member
     int guard               # the design that all use (guard/contract.pxd)
 
 cdef struct Own:            # of this process alone
@@ -38,4 +47,7 @@ cdef int family_take() noexcept nogil
 cdef void family_give(int member) noexcept nogil
 cdef bint family_live(int member) noexcept nogil
 cdef int family_size() noexcept nogil
+cdef bint family_dead(int member) noexcept nogil
+cdef int64_t family_patience() noexcept nogil
+cdef void forget_dead(forget_call forget) noexcept nogil
 cdef void family_call() noexcept nogil

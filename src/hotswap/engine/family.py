@@ -16,6 +16,7 @@ members = cython.cast(cython.pointer(Member), arch.table(MEMBERS, cython.sizeof(
 family = cython.address(cython.cast(cython.pointer(Family), arch.table(1, cython.sizeof(Family)))[0])
 if arch.founder():
     arch.mutex_init(cython.address(family.lock))
+    arch.mutex_init(cython.address(family.counting))
     own.member = 0
     for _row in range(MEMBERS):
         arch.mutex_init(cython.address(members[_row].alive))
@@ -24,10 +25,11 @@ if arch.founder():
 
 
 def family_take():
-    """A row for a process that is about to come, or NO_MEMBER."""
+    """A row for a process that is about to come, or NO_MEMBER. Its mutex is never made anew: who looked after the member before may hold it
+    still."""
     for member in range(MEMBERS):
         if arch.cas(cython.address(members[member].state), MEMBER_FREE, MEMBER_COMING):
-            arch.mutex_init(cython.address(members[member].alive))
+            family.grown = True
             arch.store(cython.address(members[member].process), 0)
             arch.store(cython.address(members[member].parent), own.member + 1)
             return member
@@ -42,6 +44,37 @@ def family_give(member):
 
 def family_live(member):
     return arch.load_acquire(cython.address(members[member].state)) == MEMBER_LIVE
+
+
+def family_dead(member):
+    """Has a member ended, and not been cleaned up after? True: its mutex is the caller's now, who lets go of it."""
+    row = cython.address(members[member])
+    if (
+        member == own.member
+        or arch.load_acquire(cython.address(row.state)) < MEMBER_LIVE
+        or not arch.mutex_try(cython.address(row.alive))
+    ):
+        return False
+    if arch.load_acquire(cython.address(row.state)) >= MEMBER_LIVE:
+        return True
+    arch.mutex_unlock(cython.address(row.alive))  # somebody else has cleaned up just now
+    return False
+
+
+def family_patience():
+    """How long one waits for others before one looks whether they live, in microseconds; -1, for ever, for who is alone."""
+    return PATIENCE_US if family.grown else -1
+
+
+def forget_dead(forget):
+    """May block. ``forget(process)`` for each member that has died. For who waits until others have left their sections: who cleans up after
+    one who died in his may have to wait for the caller (stopper.py), or be the caller (death.py)."""
+    if family.grown:
+        for member in range(MEMBERS):
+            if family_dead(member):
+                arch.nap_us(ENDS_US)
+                forget(arch.load(cython.address(members[member].process)))
+                arch.mutex_unlock(cython.address(members[member].alive))
 
 
 def family_size():

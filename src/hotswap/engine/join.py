@@ -25,6 +25,7 @@ from cython.cimports.hotswap.engine.family import (
     own,
 )
 from cython.cimports.hotswap.engine.guard.contract import choose_guard, guard_chosen
+from cython.cimports.hotswap.engine.guard.mmlist import visit_forked
 from cython.cimports.hotswap.engine.process import process_watch, serve_start
 from cython.cimports.hotswap.engine.store.file import files_all, files_forked
 from cython.cimports.hotswap.engine.swapoff import swapoff_forked
@@ -79,6 +80,7 @@ def begin(member):
     files_forked()
     swapoff_forked()
     everyone_forked()
+    visit_forked()
     if not serve_start():
         return -EAGAIN
     arch.store_release(cython.address(me.state), MEMBER_LIVE)

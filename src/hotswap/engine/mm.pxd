@@ -140,6 +140,7 @@ cdef struct Mm:
     int next
     int holds
     bint gone
+    bint listed             # it is on the mmlist
     # mmap lock
     arch.rwlock mmap_lock
     Vma *vmas               # by address
@@ -156,6 +157,7 @@ cdef struct Mm:
     arch.word relief        # event: pages or frames came free, or there is more swap
     arch.word pressure      # event: background reclaim is wanted
     arch.word stop
+    arch.word forgotten     # other processes let go of entries that its frames may be on standby for
     arch.word stray         # the page of the last fault outside all arrays << 8 | how often in a row
     arch.word full_said     # the log has it that all areas are full
     # Reclaim
@@ -182,6 +184,7 @@ cdef struct Mm:
 
 cdef struct MmList:
     arch.mutex lock
+    int mended              # counts how often it was linked anew
     int head
     int tail
 
@@ -191,7 +194,7 @@ cdef MmList *mmlist
 cdef Mm *mm_at(int index) noexcept nogil
 cdef bint mm_mine(int index) noexcept nogil
 cdef void mmlist_add(Mm *mm) noexcept nogil
-cdef int mmlist_hold_next(int after) noexcept nogil
+cdef void mmlist_mend(int nothing) noexcept nogil
 cdef int mmlist_hold_mine(int after) noexcept nogil
 cdef void mmlist_tell() noexcept nogil
 cdef void mmlist_release(int index) noexcept nogil

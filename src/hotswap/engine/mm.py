@@ -40,6 +40,7 @@ def mmlist_add(mm):
     arch.mutex_lock(cython.address(mmlist.lock))
     mm.gone = False
     mm.holds = 0
+    mm.listed = True
     mm.next = MM_NIL
     mm.prev = mmlist.tail
     if mmlist.tail != MM_NIL:
@@ -50,22 +51,9 @@ def mmlist_add(mm):
     arch.mutex_unlock(cython.address(mmlist.lock))
 
 
-def mmlist_hold_next(after):
-    """Holds the next address space after the held one ``after`` (-1: the first) and lets that one go; -1 at the end."""
-    arch.mutex_lock(cython.address(mmlist.lock))
-    index = mmlist.head if after == MM_NIL else mms[after].next
-    while index != MM_NIL and mms[index].gone:
-        index = mms[index].next
-    if index != MM_NIL:
-        mms[index].holds += 1
-    if after != MM_NIL:
-        mms[after].holds -= 1 if mms[after].holds else 0  # 0: whose hold it was is not known since a member died (shm_death.py)
-    arch.mutex_unlock(cython.address(mmlist.lock))
-    return index
-
-
 def mmlist_hold_mine(after):
-    """The same of this process's own; others are passed over and not held, as who holds one may die."""
+    """Hand over hand along the list: holds the first of this process's own behind ``after``, lets go of that, and gives its index. MM_NIL begins,
+    and ends. Others' are passed over and not held, as who holds one may die."""
     arch.mutex_lock(cython.address(mmlist.lock))
     index = mmlist.head if after == MM_NIL else mms[after].next
     while index != MM_NIL and (mms[index].gone or mms[index].member != own.member):
@@ -104,15 +92,34 @@ def mmlist_remove(mm):
         arch.mutex_unlock(cython.address(mmlist.lock))
         arch.nap_us(200)
         arch.mutex_lock(cython.address(mmlist.lock))
-    if mm.prev != MM_NIL:
-        mms[mm.prev].next = mm.next
-    else:
-        mmlist.head = mm.next
-    if mm.next != MM_NIL:
-        mms[mm.next].prev = mm.prev
-    else:
-        mmlist.tail = mm.prev
+    if mm.listed:  # else who died in here had come so far
+        if mm.prev != MM_NIL:
+            mms[mm.prev].next = mm.next
+        else:
+            mmlist.head = mm.next
+        if mm.next != MM_NIL:
+            mms[mm.next].prev = mm.prev
+        else:
+            mmlist.tail = mm.prev
+    mm.listed = False
     arch.mutex_unlock(cython.address(mmlist.lock))
+
+
+def mmlist_mend(nothing):
+    """Under the lock of the list, whose holder died while it put one in or took one out: it is linked anew. A walk under way may come to some
+    twice, or pass some over: who walks does so until nothing is left (swapoff.py), or looks at ``mended``."""
+    mmlist.mended += 1
+    mmlist.head = MM_NIL
+    mmlist.tail = MM_NIL
+    for index in range(MMS):
+        if mms[index].listed:
+            mms[index].next = MM_NIL
+            mms[index].prev = mmlist.tail
+            if mmlist.tail != MM_NIL:
+                mms[mmlist.tail].next = index
+            else:
+                mmlist.head = index
+            mmlist.tail = index
 
 
 def find_vma(mm, page):
@@ -190,3 +197,6 @@ def elements_set(mm, page, pages, element):
     """Where two arrays share 2 MiB the last one counts."""
     for place in range(page >> 9, ((page + pages - 1) >> 9) + 1):
         arch.store(cython.address(mm.elements[place].bytes), element)
+
+
+arch.mutex_mend(cython.address(mmlist.lock), mmlist_mend, 0)

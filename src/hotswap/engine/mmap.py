@@ -130,6 +130,7 @@ def set_up_words(mm, limit, order):
     arch.store(cython.address(mm.clock), 0)
     arch.store(cython.address(mm.full_said), 0)
     arch.store(cython.address(mm.stray), -1)
+    arch.store(cython.address(mm.forgotten), 0)
     arch.store(cython.address(mm.budget), limit - mm.staging_pages)
     arch.store(cython.address(mm.share), limit)
     arch.store(cython.address(mm.wish), limit)

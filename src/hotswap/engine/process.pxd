@@ -32,3 +32,4 @@ cdef int join_space(Mm *mm) noexcept nogil
 cdef int join_views(Mm *mm) noexcept nogil
 cdef void protect_clean(Mm *mm) noexcept nogil
 cdef void bury(int member) noexcept nogil
+cdef void bury_coming(int member) noexcept nogil

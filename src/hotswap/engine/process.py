@@ -15,14 +15,14 @@ Lock order: ``forking.lock``, calm, the mmap locks of all own spaces by row, the
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.attach import shm_adopt, shm_disinherit, shm_inherit, shm_join
-from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_sweep, frames_setup
+from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_serve, cache_sweep, frames_setup
 from cython.cimports.hotswap.engine.calm import calm_begin, calm_enter, calm_go, calm_leave, calm_stop
 from cython.cimports.hotswap.engine.child import child_alone, child_note
 from cython.cimports.hotswap.engine.commit import commit_drop
 from cython.cimports.hotswap.engine.death import MOURN_BUSY, WATCH_US, death_watch, rest_serve
 from cython.cimports.hotswap.engine.everyone import everyone_forked, everyone_serve
 from cython.cimports.hotswap.engine.family import (
-    MEMBER_FREE,
+    MEMBER_COMING,
     MEMBER_LIVE,
     NO_MEMBER,
     family,
@@ -33,6 +33,7 @@ from cython.cimports.hotswap.engine.family import (
     own,
 )
 from cython.cimports.hotswap.engine.family_copy import copy_space, drop_space
+from cython.cimports.hotswap.engine.guard.mmlist import visit_forked, visit_serve
 from cython.cimports.hotswap.engine.handle import handles_forked
 from cython.cimports.hotswap.engine.heap import heap, heap_forked
 from cython.cimports.hotswap.engine.mm import (
@@ -94,6 +95,8 @@ def serve_main(argument):
         calm_enter()
         files_tidy()
         calm_leave()
+        visit_serve()
+        cache_serve()
         everyone_serve()
         shm_adopt()
         shares_turn()
@@ -177,6 +180,7 @@ def fork_child():
     arch.mutex_init(cython.address(forking.lock))
     arch.store(cython.address(forking.serving), 0)
     calm_begin()
+    calm_stop()  # its threads begin nothing before it is a member that others know of
     heap_forked(forking.rows)
     steer_forked()
     sigbus_forked()
@@ -196,6 +200,7 @@ def fork_child():
         ready = fork_join() == 0
     else:
         ready = False
+    calm_go()
     if not ready:
         child_alone()
     if forking.ends[1] != NO_DESCRIPTOR:
@@ -229,6 +234,7 @@ def fork_join():
     files_forked()
     swapoff_forked()
     everyone_forked()
+    visit_forked()
     failed: cython.int = shm_join()
     arch.mutex_lock(cython.address(family.lock))  # threads that run are counted as a member's
     for index in range(MMS):
@@ -316,16 +322,22 @@ def protect_clean(mm):
 
 
 def bury(member):
-    """May block. Nothing is left of a member that never ran, or runs without: its spaces' references, rows and tables."""
+    """May block. Nothing is left of a member that never ran, or runs without: its spaces' references, rows and tables. One that has come, and
+    died since, is for whoever cleans up."""
     arch.mutex_lock(cython.address(family.lock))  # not while somebody counts references
+    row = cython.address(members[member])
+    if arch.load(cython.address(row.state)) == MEMBER_COMING and arch.load(cython.address(row.parent)) == own.member + 1:
+        bury_coming(member)
+    arch.mutex_unlock(cython.address(family.lock))
+
+
+def bury_coming(member):
     for index in range(MMS):
         mm = mm_at(index)
         if arch.load_acquire(cython.address(rows[index])) and mm.member == member:
             cache_sweep(mm, EVERY_AREA)
             commit_drop(index)
             drop_space(mm)
-    arch.check(arch.load(cython.address(members[member].state)) != MEMBER_FREE, b"a member is buried once")
     shm_disinherit(member)
     shares_forget(member)
     family_give(member)
-    arch.mutex_unlock(cython.address(family.lock))

@@ -35,7 +35,7 @@ from cython.cimports.hotswap.engine.cache import cache_sweep
 from cython.cimports.hotswap.engine.calm import calm_enter, calm_leave
 from cython.cimports.hotswap.engine.entry import AREAS, entry_offset, entry_type, make_entry
 from cython.cimports.hotswap.engine.everyone import everyone_ask, everyone_gather
-from cython.cimports.hotswap.engine.family import MEMBERS, own
+from cython.cimports.hotswap.engine.family import MEMBERS, family, own
 from cython.cimports.hotswap.engine.fault import release_entry
 from cython.cimports.hotswap.engine.folio import piece_set
 from cython.cimports.hotswap.engine.found import Found, sort_found
@@ -116,10 +116,11 @@ def swapoff_main(type):
 
 
 def detach(type):
-    """May block. Not while everything is counted (death.py); the wait for the last user was before, as that may be one who died."""
-    calm_enter()
+    """May block. Not while everything is counted (death.py). Not by being in calm: this may be inside a stop of the machine, and some who
+    wait for its end are in calm."""
+    arch.mutex_lock(cython.address(family.counting))
     area_detach(type)
-    calm_leave()
+    arch.mutex_unlock(cython.address(family.counting))
 
 
 def swapoff_round(job):

@@ -17,7 +17,7 @@ from cython.cimports.hotswap.engine.calm import calm_enter, calm_leave
 from cython.cimports.hotswap.engine.commit import commit_area
 from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.family import family, family_call, family_size, own
-from cython.cimports.hotswap.engine.guard.contract import choose_guard, guard_chosen
+from cython.cimports.hotswap.engine.guard.contract import choose_guard, guard_chosen, guard_retire
 from cython.cimports.hotswap.engine.store.file import fd_of, file_gather, file_off, file_spread, opened, origins
 from cython.cimports.hotswap.engine.store.ram import IN_RAM, rams_wake
 from cython.cimports.hotswap.engine.swapoff import swapoff_forget, swapoff_start
@@ -214,6 +214,7 @@ def swaps_orphan(type, member):
     if arch.load(cython.address(area_at(type).flags)) & SWP_WRITEOK:
         swaps_list(type)
     else:
+        guard_retire(type, cython.NULL)  # it may have died in the midst of the publish
         fd = swaps_undo(type)
         if fd >= 0:
             arch.disk_unlock(fd)

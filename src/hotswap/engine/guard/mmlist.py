@@ -19,6 +19,8 @@ as though for an mm at the list's end. In 2000 those who held no mm lock were ke
 The lock alone does not keep new references away while the area is emptied: swap_alloc() and cache_reserve() refuse when the
 area is not WRITEOK, under the lock under which swapoff clears it (R19, R20).
 
+The processes of a family visit each its own, when they are asked: an mmap lock is never waited for by another process, and goes with its own.
+
 Sections may sleep. Swapoff waits for everybody's whole fault, unmap, round or window, whatever area it is about.
 """
 
@@ -26,12 +28,13 @@ import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import areas
 from cython.cimports.hotswap.engine.entry import AREAS
-from cython.cimports.hotswap.engine.mm import MM_NIL, mm_at, mmlist_hold_next
+from cython.cimports.hotswap.engine.family import ENDS_US, MEMBERS, PATIENCE_US, family, family_dead, family_live, members, own
+from cython.cimports.hotswap.engine.mm import MM_NIL, mm_at, mmlist, mmlist_hold_mine
+from cython.cimports.libc.stdint import uint64_t
 
 valid = cython.cast(cython.pointer(arch.word), arch.table(AREAS, cython.sizeof(arch.word)))
-nobodys = cython.cast(cython.pointer(arch.rwlock), arch.table(1, cython.sizeof(arch.rwlock)))
-if arch.founder():
-    arch.rwlock_init(cython.address(nobodys[0]))
+visits = cython.cast(cython.pointer(Visit), arch.table(MEMBERS, cython.sizeof(Visit)))
+arch.rwlock_init(cython.address(nobodys.lock))
 
 
 def describe(guard):
@@ -69,21 +72,71 @@ def retire(type, detach):
 
 def use_mm(mm):
     """May block."""
-    arch.read_lock(cython.address(nobodys[0]) if mm < 0 else cython.address(mm_at(mm).mmap_lock))
+    arch.read_lock(cython.address(nobodys.lock) if mm < 0 else cython.address(mm_at(mm).mmap_lock))
     return True
 
 
 def unuse_mm(mm):
-    arch.read_unlock(cython.address(nobodys[0]) if mm < 0 else cython.address(mm_at(mm).mmap_lock))
+    arch.read_unlock(cython.address(nobodys.lock) if mm < 0 else cython.address(mm_at(mm).mmap_lock))
 
 
 def visit_everyone():
     """May block. Takes every mm's lock once; what was written before is seen by whoever takes one afterwards."""
-    index = mmlist_hold_next(MM_NIL)
-    while index != MM_NIL:
-        mm = mm_at(index)
-        arch.write_lock(cython.address(mm.mmap_lock))
-        arch.write_unlock(cython.address(mm.mmap_lock))
-        index = mmlist_hold_next(index)
-    arch.write_lock(cython.address(nobodys[0]))
-    arch.write_unlock(cython.address(nobodys[0]))
+    asked = cython.declare(uint64_t[MEMBERS])
+    if family.grown:
+        arch.heavy()  # who is no member yet has no section: it sees what was written, as it is one before it begins any (process.py)
+        for member in range(MEMBERS):
+            asked[member] = 0
+            if member != own.member and family_live(member):
+                asked[member] = arch.add(cython.address(visits[member].wanted), 1)
+                arch.event_wake(cython.address(members[member].call))
+    visit_mine()
+    if family.grown:
+        for member in range(MEMBERS):
+            if asked[member]:
+                await_visit(member, asked[member])
+
+
+def visit_mine():
+    """May block. Nobody takes the lock of another process's address space: it could die with it."""
+    again: cython.bint = True
+    while again:
+        mended = mmlist.mended
+        index = mmlist_hold_mine(MM_NIL)
+        while index != MM_NIL:
+            mm = mm_at(index)
+            arch.write_lock(cython.address(mm.mmap_lock))
+            arch.write_unlock(cython.address(mm.mmap_lock))
+            index = mmlist_hold_mine(index)
+        again = mended != mmlist.mended
+    arch.write_lock(cython.address(nobodys.lock))
+    arch.write_unlock(cython.address(nobodys.lock))
+
+
+def await_visit(member, asked):
+    """May block. Until another member has visited its own, or is found to have died."""
+    while family_live(member):
+        seen = arch.event_read(cython.address(family.answer))
+        if arch.load_acquire(cython.address(visits[member].done)) >= asked:
+            return
+        arch.event_wait(cython.address(family.answer), seen, PATIENCE_US)
+        if family_dead(member):
+            arch.nap_us(ENDS_US)
+            arch.mutex_unlock(cython.address(members[member].alive))
+            return
+
+
+def visit_serve():
+    """May block. In a service thread: visits if one was asked for."""
+    mine = cython.address(visits[own.member])
+    wanted = arch.load_acquire(cython.address(mine.wanted))
+    if wanted != arch.load(cython.address(mine.done)):
+        visit_mine()
+        arch.store_release(cython.address(mine.done), wanted)
+        arch.event_wake(cython.address(family.answer))
+
+
+def visit_forked():
+    """In a child of fork: what the member before it in its row was asked for is nothing to it."""
+    mine = cython.address(visits[own.member])
+    arch.store(cython.address(mine.done), arch.load(cython.address(mine.wanted)))

@@ -19,6 +19,7 @@ import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import area_at
 from cython.cimports.hotswap.engine.entry import AREAS
+from cython.cimports.hotswap.engine.family import family_patience, forget_dead
 
 counts = cython.cast(cython.pointer(Counts), arch.table(arch.THREADS, cython.sizeof(Counts)))
 refs = cython.cast(cython.pointer(Ref), arch.table(AREAS, cython.sizeof(Ref)))
@@ -117,7 +118,8 @@ def wait_for_zero(type):
         seen = arch.event_read(left)
         if total(type) == 0:
             return
-        arch.event_wait(left, seen, -1)
+        arch.event_wait(left, seen, family_patience())
+        forget_dead(forget)
 
 
 def total(type):

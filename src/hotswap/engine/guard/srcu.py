@@ -18,6 +18,7 @@ import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import areas
 from cython.cimports.hotswap.engine.entry import AREAS
+from cython.cimports.hotswap.engine.family import family_patience, forget_dead
 from cython.cimports.libc.stdint import uint32_t
 
 insides = cython.cast(cython.pointer(Inside), arch.table(arch.THREADS, cython.sizeof(Inside)))
@@ -109,7 +110,8 @@ def wait_for_readers(type, index):
         seen = arch.event_read(left)
         if total(type, index) == 0:
             return
-        arch.event_wait(left, seen, -1)
+        arch.event_wait(left, seen, family_patience())
+        forget_dead(forget)
 
 
 def total(type, index):

@@ -21,4 +21,5 @@ cdef bint preempt_disabled() noexcept nogil
 cdef void step_aside(int slot) noexcept nogil
 cdef void stop() noexcept nogil
 cdef void go() noexcept nogil
+cdef void go_on_for_dead() noexcept nogil
 cdef void forget(uint64_t process) noexcept nogil

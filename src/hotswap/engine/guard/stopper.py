@@ -12,12 +12,15 @@ section that begins after go(), without a barrier there: such a section begins a
 "stopping" and waited. This is the message-passing half of the argument over R08; the other, that what was freed is seen whole
 by sections before the stop, is the release in preempt_enable() against the acquire in stop().
 
+A process that shares the machine may die, inside or while it has it stopped: who waits finds out.
+
 Sections nest, the inner one never waits. They may not sleep. Lock order: ``one`` is held from stop() to go(); the caller holds
 nothing that somebody inside, or somebody who waits to get in, may want.
 """
 
 import cython
 from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.family import family, family_patience, forget_dead
 
 seats = cython.cast(cython.pointer(Seat), arch.table(arch.THREADS, cython.sizeof(Seat)))
 machine = cython.address(cython.cast(cython.pointer(Machine), arch.table(1, cython.sizeof(Machine)))[0])
@@ -71,7 +74,8 @@ def step_aside(slot):
         arch.light()  # as in preempt_enable()
         arch.event_wake(cython.address(machine.left))
         if arch.load(cython.address(machine.stopping)):
-            arch.event_wait(cython.address(machine.going), seen, -1)
+            arch.event_wait(cython.address(machine.going), seen, family_patience())
+            go_on_for_dead()
         arch.store(cython.address(seats[slot].inside), 1)
         arch.light()  # as in preempt_disable()
         if not arch.load(cython.address(machine.stopping)):
@@ -89,7 +93,8 @@ def stop():
             seen = arch.event_read(cython.address(machine.left))
             if arch.load_acquire(cython.address(seats[slot].inside)) == 0:
                 break
-            arch.event_wait(cython.address(machine.left), seen, -1)
+            arch.event_wait(cython.address(machine.left), seen, family_patience())
+            forget_dead(forget)
 
 
 def go():
@@ -98,6 +103,12 @@ def go():
     arch.store(cython.address(machine.stopping), 0)
     arch.event_wake(cython.address(machine.going))
     arch.mutex_unlock(cython.address(machine.one))
+
+
+def go_on_for_dead():
+    """If who stopped the machine has died, it goes on: who cleans up may wait for those who stepped aside."""
+    if family.grown and arch.load(cython.address(machine.stopping)) and arch.mutex_try(cython.address(machine.one)):
+        go()
 
 
 def forget(process):

@@ -16,6 +16,7 @@ Sections nest. A reader may not sleep: it would hold up every grace period, of w
 
 import cython
 from cython.cimports.hotswap import arch
+from cython.cimports.hotswap.engine.family import family_patience, forget_dead
 
 readers = cython.cast(cython.pointer(Reader), arch.table(arch.THREADS, cython.sizeof(Reader)))
 gp = cython.address(cython.cast(cython.pointer(GracePeriod), arch.table(1, cython.sizeof(GracePeriod)))[0])
@@ -74,7 +75,8 @@ def synchronize_rcu():
             state = arch.load_acquire(cython.address(readers[slot].state))
             if state & NESTING == 0 or state >= now:
                 break
-            arch.event_wait(cython.address(gp.left), seen, -1)
+            arch.event_wait(cython.address(gp.left), seen, family_patience())
+            forget_dead(forget)
     arch.store(cython.address(gp.waiting), 0)
     arch.mutex_unlock(cython.address(gp.one))
 
