@@ -49,12 +49,13 @@ from cython.cimports.hotswap.engine.mm import (
     pte_order,
 )
 from cython.cimports.hotswap.engine.mmap import rows
+from cython.cimports.hotswap.engine.mover import movers_gone
 from cython.cimports.hotswap.engine.process import rest, resume
 from cython.cimports.hotswap.engine.profile import profile_forget
 from cython.cimports.hotswap.engine.shares import shares_forget
 from cython.cimports.hotswap.engine.shm_death import shms_lost, shms_mend
 from cython.cimports.hotswap.engine.store.contract import store_at
-from cython.cimports.hotswap.engine.store.file import files_at_rest, files_lock, files_settled
+from cython.cimports.hotswap.engine.store.file import files_lock, files_settled
 from cython.cimports.hotswap.engine.store.ram import ram_disown
 from cython.cimports.hotswap.engine.store.ram_death import charges_begin, charges_end, ram_mend
 from cython.cimports.hotswap.engine.swap_map import (
@@ -123,7 +124,7 @@ def family_settled():
 def mourn(member):
     """May block. Cleans up after one whose mutex is the caller's now. Nobody waits for the family's lock here: who has it may be
     cleaning up after another one, and wants this process to be at rest."""
-    if not files_at_rest(arch.load(cython.address(members[member].process))) or not arch.mutex_try(cython.address(family.lock)):
+    if not movers_gone(arch.load(cython.address(members[member].process))) or not arch.mutex_try(cython.address(family.lock)):
         return MOURN_BUSY
     if arch.load_acquire(cython.address(members[member].state)) == MEMBER_LIVE:
         remove(member)
@@ -168,7 +169,7 @@ def rest_of_all(number):
                 cython.address(members[member].alive)
             ):  # dead as well: its turn comes, once nothing of it moves any more
                 arch.nap_us(ENDS_US)
-                still: cython.bint = files_at_rest(arch.load(cython.address(members[member].process)))
+                still: cython.bint = movers_gone(arch.load(cython.address(members[member].process)))
                 arch.mutex_unlock(cython.address(members[member].alive))
                 if still:
                     break

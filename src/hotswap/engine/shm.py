@@ -28,6 +28,7 @@ import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.family import MEMBERS, family_live, own
 from cython.cimports.hotswap.engine.mm import MMS, address_of, mm_at
+from cython.cimports.hotswap.engine.mover import mover_here
 from cython.cimports.libc.errno import EBADF, EMFILE, ENOMEM, ENOSYS
 from cython.cimports.libc.stdint import int64_t, uint64_t
 
@@ -198,6 +199,7 @@ def shm_fill(shm, page, bytes, source):
 
 def shm_take_out(shm, page, order, to):
     """Its bytes go to ``to`` and its memory is given back; false, and it is as it was, when the kernel has no room to hold it."""
+    mover_here()
     object = cython.address(shms[shm.index])
     mine = cython.address(here[shm.index])
     length = cython.cast(uint64_t, 4096) << order
@@ -238,6 +240,7 @@ def take_mend(index):
 
 def shm_drop(shm, page, order):
     """Gives the memory of a clean folio back: whatever is mapped of it is write-protected, so its slots hold the same."""
+    mover_here()
     failed = arch.shm_punch(here[shm.index].fd, page << 12, cython.cast(uint64_t, 4096) << order)
     arch.check(not failed, b"an object gives memory back")
 

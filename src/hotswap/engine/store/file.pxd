@@ -18,10 +18,6 @@ cdef struct Holder:         # who has the file open; only that member writes it
     arch.word process
     arch.word fd
 
-cdef struct Mover:          # a thread that makes transfers
-    arch.mutex alive        # its for as long as it lives
-
-cdef Mover *movers          # by the thread's number
 cdef Origin *origins
 cdef Holder *holders        # by member and row
 cdef arch.word opened[32]    # a process's own: the generation of what it has open << FD_BITS | the descriptor; 0: nothing
@@ -31,8 +27,6 @@ cdef int file_read(int type, const uint64_t *addresses, int count, uint64_t page
 cdef int file_write(int type, int mm, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot, int element) noexcept nogil
 cdef void file_on(int type, int fd, bint direct) noexcept nogil
 cdef int file_off(int type) noexcept nogil
-cdef void mover() noexcept nogil
-cdef bint files_at_rest(uint64_t process) noexcept nogil
 cdef int file_here(int type) noexcept nogil
 cdef int file_open_late(int type) noexcept nogil
 cdef void file_tell(int type, uint64_t generation, int fd) noexcept nogil

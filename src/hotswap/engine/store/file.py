@@ -6,27 +6,17 @@ opens the file when it first needs it, through whoever has it open (``file_open_
 
 The kernel copies descriptors before memory when a process forks: who opens or closes one and says so in ``opened`` does both in calm (calm.py)
 or with an mmap lock, as neither is had while somebody forks. Else the child would believe in a descriptor that it has not.
-
-A process that is killed ends thread by thread, and one that is in a transfer ends after that. So that no write of a dead process comes down on
-slots that are another one's by then, a thread that makes transfers has a mutex of its own for as long as it lives, and who cleans up asks
-for those (``files_at_rest``).
 """
 
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.family import MEMBERS, family_call, family_live, own
+from cython.cimports.hotswap.engine.mover import mover_here
 from cython.cimports.libc.errno import EBADF
 from cython.cimports.libc.stdint import uint64_t
 
 origins = cython.cast(cython.pointer(Origin), arch.table(FILE_ROWS, cython.sizeof(Origin)))
 holders = cython.cast(cython.pointer(Holder), arch.table(FILE_HOLDERS * FILE_ROWS, cython.sizeof(Holder)))
-
-
-movers = cython.cast(cython.pointer(Mover), arch.table(arch.THREADS, cython.sizeof(Mover)))
-arch.thread_slots()
-if arch.founder():
-    for _slot in range(arch.THREADS):
-        arch.mutex_init(cython.address(movers[_slot].alive))
 
 
 def describe(store):
@@ -36,35 +26,16 @@ def describe(store):
 
 
 def file_read(type, addresses, count, pages, slot):
-    mover()
+    mover_here()
     fd = file_here(type)
     return arch.disk_transfer(fd, False, addresses, count, pages << 12, slot << 12) if fd >= 0 else fd
 
 
 def file_write(type, mm, addresses, count, pages, slot, element):
-    mover()
+    mover_here()
     fd = file_here(type)
     failed = arch.disk_transfer(fd, True, addresses, count, pages << 12, slot << 12) if fd >= 0 else fd
     return failed if failed else count
-
-
-def mover():
-    """The calling thread is about to make a transfer. Its mutex is let go of by the kernel, when it has ended."""
-    if arch.rarely(arch.thread_slot_mine() < 0):
-        slot = arch.thread_slot()
-        arch.check(slot >= 0, b"no more than 1024 threads make transfers at one time")
-        arch.mutex_lock(cython.address(movers[slot].alive))
-
-
-def files_at_rest(process):
-    """Has every transfer of a process that has died come to its end? For who cleans up after it."""
-    for slot in range(arch.THREADS):
-        if arch.thread_slot_owner(slot) == process:
-            if not arch.mutex_try(cython.address(movers[slot].alive)):
-                return False
-            arch.mutex_unlock(cython.address(movers[slot].alive))
-            arch.thread_slot_free(slot)
-    return True
 
 
 def file_on(type, fd, direct):
