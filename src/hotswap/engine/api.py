@@ -12,7 +12,7 @@ from cython.cimports.hotswap.engine.area import area_figures as area_figures_now
 from cython.cimports.hotswap.engine.calm import calm_enter, calm_leave
 from cython.cimports.hotswap.engine.child import child_is
 from cython.cimports.hotswap.engine.entry import AREAS
-from cython.cimports.hotswap.engine.family import family_size
+from cython.cimports.hotswap.engine.family import family_size, own
 from cython.cimports.hotswap.engine.guard.contract import guard_chosen
 from cython.cimports.hotswap.engine.handle import handle_drop, handle_new, handle_row
 from cython.cimports.hotswap.engine.join import family_begin, family_door
@@ -155,7 +155,7 @@ def swap_off_wait(type: cython.int, timeout_us: cython.long) -> int:
 def swap_off_reap(type: cython.int) -> None:
     """After DONE and once the outcome was read: closes the file, and the row may be taken again."""
     with cython.nogil:
-        swaps_reap(type)
+        swaps_reap(type, own.member)
 
 
 def swap_off_cancel(type: cython.int) -> None:

@@ -165,9 +165,8 @@ def rest_of_all(number):
     for member in range(MEMBERS):
         while family_live(member) and arch.load_acquire(cython.address(members[member].rested)) != number:
             seen = arch.event_read(cython.address(family.answer))
-            if arch.mutex_try(
-                cython.address(members[member].alive)
-            ):  # dead as well: its turn comes, once nothing of it moves any more
+            if arch.mutex_try(cython.address(members[member].alive)):
+                # Dead as well: its turn comes. It is at rest once none of its calls is under way.
                 arch.nap_us(ENDS_US)
                 still: cython.bint = movers_gone(arch.load(cython.address(members[member].process)))
                 arch.mutex_unlock(cython.address(members[member].alive))
@@ -358,12 +357,14 @@ def take_over(member):
     for type in range(AREAS):
         job = cython.address(everyones[member * AREAS + type])
         state = arch.load(cython.address(job.state))
-        arch.store(cython.address(job.state), OFF_IDLE)
-        if state == OFF_UNDER_WAY and area_at(type).map:
-            guard_publish(type, area_activate)
-        elif state == OFF_UNDER_WAY or state == OFF_DONE:
+        # In such an order that, if this process dies, the next one ends what is left.
+        if (state == OFF_UNDER_WAY and not area_at(type).map) or state == OFF_DONE:
             area_free_tables(type)
-            swaps_reap(type)
+            swaps_reap(type, member)
+        else:
+            if state == OFF_UNDER_WAY and not arch.load(cython.address(area_at(type).flags)) & SWP_WRITEOK:
+                guard_publish(type, area_activate)
+            arch.store(cython.address(job.state), OFF_IDLE)
         swaps_orphan(type, member)
         writeback_inherit(type, member)
 

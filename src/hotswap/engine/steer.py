@@ -14,6 +14,7 @@ import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import SWP_EMPTYING, Figures, area_figures
 from cython.cimports.hotswap.engine.entry import AREAS
+from cython.cimports.hotswap.engine.family import own
 from cython.cimports.hotswap.engine.guard.contract import guard_chosen
 from cython.cimports.hotswap.engine.mm import COUNTERS, MM_NIL, mm_at, mmlist_hold_mine, mmlist_release
 from cython.cimports.hotswap.engine.mmap import mm_figure, mm_least, mm_limit
@@ -313,7 +314,7 @@ def call_off(fd, message):
     message.length = 0
     result: int64_t = -swapoff_progress(type, OFF_ERRNO)
     if state == OFF_DONE:
-        swaps_reap(type)
+        swaps_reap(type, own.member)
         result = 0
     done(fd, message, result)
 

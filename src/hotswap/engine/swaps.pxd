@@ -34,7 +34,7 @@ cdef void swaps_finish(int type) noexcept nogil
 cdef void swaps_list(int type) noexcept nogil
 cdef int swaps_undo(int type) noexcept nogil
 cdef int swaps_off(const uint8_t *name, int length) noexcept nogil
-cdef void swaps_reap(int type) noexcept nogil
+cdef void swaps_reap(int type, int member) noexcept nogil
 cdef void swaps_let_go(int type) noexcept nogil
 cdef void swaps_mend(int nothing) noexcept nogil
 cdef bint swaps_look(int type, Listed *found, Figures *figures) noexcept nogil

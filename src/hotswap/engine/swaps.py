@@ -109,12 +109,12 @@ def swaps_off(name, length):
     return result if result < 0 else type
 
 
-def swaps_reap(type):
-    """May block. After DONE, once the outcome was read: closes the file, and the row may be taken again."""
+def swaps_reap(type, member):
+    """May block. After DONE, once the outcome was read, of a swapoff by ``member``: closes the file, and the row may be taken again."""
     arch.mutex_lock(cython.address(swaps.lock))
     gone = arch.load(cython.address(origins[type].generation))
     if listed[type].state == SWAPS_ON:  # else who died had got further, and swaps_mend() has done it
-        listed[type].member = own.member
+        listed[type].member = member
         listed[type].state = SWAPS_GOING
         swaps_let_go(type)
     arch.mutex_unlock(cython.address(swaps.lock))
