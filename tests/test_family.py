@@ -422,6 +422,42 @@ def test_a_write_that_a_killed_process_has_under_way_does_not_come_down_on_anoth
         )
 
 
+def test_who_is_killed_while_he_counts_without_a_dead_one_leaves_no_half_counted_areas(scratch):
+    """Areas so large that counting them takes milliseconds; who counts is one of the others, which are killed at about that time."""
+    seed = int(os.environ.get("HOTSWAP_FAMILY_SEED", random.randrange(1 << 31)))
+    print(f"seed {seed}")
+    family(
+        f"""
+        import random
+        chance = random.Random({seed})
+        for name in "bc":
+            hotswap.swapon(area + name, size="2G")
+        space, array = make()
+        parent = os.getpid()
+
+        def stands_by():
+            while os.getppid() == parent:
+                time.sleep(0.1)
+
+        for turn in range(30):
+            first, *others = [child(stands_by) for _ in range(4)]
+            os.kill(first, signal.SIGKILL)
+            time.sleep(chance.uniform(0, 0.12))  # it is noticed within a tenth of a second
+            for pid in others:
+                os.kill(pid, signal.SIGKILL)
+            for pid in (first, *others):
+                os.waitpid(pid, 0)
+            assert same(array)
+        assert eventually(lambda: hotswap.family_stats()["members"] == 1)
+        assert same(array)
+        del array
+        assert eventually(lambda: used() == 0)
+        """,
+        scratch,
+        timeout=50,
+    )
+
+
 def test_an_area_whose_swapon_or_swapoff_was_killed_can_be_switched_on_at_once(scratch):
     """Others of the family had its file open, and with that its lock, until the one who died was cleaned up after."""
     seed = int(os.environ.get("HOTSWAP_FAMILY_SEED", random.randrange(1 << 31)))

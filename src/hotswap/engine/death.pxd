@@ -24,6 +24,8 @@ cdef int death_watch() noexcept nogil
 cdef bint family_settled() noexcept nogil
 cdef int mourn(int member) noexcept nogil
 cdef void remove(int member) noexcept nogil
+cdef void count_without(int member) noexcept nogil
+cdef void count_for_dead(int asker) noexcept nogil
 cdef bint rest_of_all(uint64_t number) noexcept nogil
 cdef void rest_serve() noexcept nogil
 cdef bint asker_lives() noexcept nogil

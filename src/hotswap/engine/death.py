@@ -149,14 +149,38 @@ def remove(member):
             arch.event_wake(cython.address(members[other].call))
     rest()
     if rest_of_all(number) and family_live(member):
-        remove_member(member)
-        arch.mutex_lock(cython.address(family.counting))
-        if shms_mend() and count_everything():
-            arch.store_release(cython.address(members[member].state), MEMBER_GONE)
-        arch.mutex_unlock(cython.address(family.counting))
+        count_without(member)
     arch.store_release(cython.address(family.rest), number + 1)  # even: everybody may go on
     resume()
     arch.event_wake(cython.address(family.answer))
+
+
+def count_without(member):
+    """All are at rest, and stay so until this has been done by somebody."""
+    arch.store_release(cython.address(family.half), 1)
+    remove_member(member)
+    arch.mutex_lock(cython.address(family.counting))
+    if shms_mend() and count_everything():
+        arch.store_release(cython.address(members[member].state), MEMBER_GONE)
+    arch.mutex_unlock(cython.address(family.counting))
+    arch.store_release(cython.address(family.half), 0)
+
+
+def count_for_dead(asker):
+    """May block. At rest: who asked for it died while he counted, so this process counts without him. The one he counted without has its turn
+    later."""
+    if family_dead(asker):
+        arch.nap_us(ENDS_US)
+        while not movers_gone(arch.load(cython.address(members[asker].process))):
+            arch.nap_us(ENDS_US)
+        arch.mutex_lock(cython.address(family.lock))
+        if arch.load(cython.address(family.half)):
+            arch.store(cython.address(family.asker), own.member)
+            count_without(asker)
+            arch.add_acq_rel(cython.address(family.rest), 1)  # even: everybody may go on
+        arch.mutex_unlock(cython.address(family.lock))
+        arch.mutex_unlock(cython.address(members[asker].alive))
+        arch.event_wake(cython.address(family.answer))
 
 
 def rest_of_all(number):
@@ -180,7 +204,7 @@ def rest_of_all(number):
 
 
 def rest_serve():
-    """May block. In a service thread: at rest as long as somebody asks for it, and lives."""
+    """May block. In a service thread: at rest as long as somebody asks for it, and lives, or died before all was counted."""
     number = arch.load_acquire(cython.address(family.rest))
     if not number & 1 or arch.load(cython.address(members[own.member].rested)) == number:
         return
@@ -189,9 +213,14 @@ def rest_serve():
     arch.event_wake(cython.address(family.answer))
     while True:
         seen = arch.event_read(cython.address(family.answer))
-        if arch.load_acquire(cython.address(family.rest)) != number or not asker_lives():
+        if arch.load_acquire(cython.address(family.rest)) != number:
             break
-        arch.event_wait(cython.address(family.answer), seen, 50000)
+        if asker_lives():
+            arch.event_wait(cython.address(family.answer), seen, 50000)
+        elif not arch.load_acquire(cython.address(family.half)):
+            break
+        else:
+            count_for_dead(cython.cast(cython.int, arch.load(cython.address(family.asker))))
     resume()
 
 

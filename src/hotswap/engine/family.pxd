@@ -31,6 +31,7 @@ cdef struct Family:
     arch.word answer        # event: a member has done what it was asked for
     arch.word rest          # odd: everybody is to be at rest; counts up
     arch.word asker         # the member that asks for it
+    arch.word half          # what is counted anew is not yet: nobody moves, whoever asked
     arch.mutex counting     # held while everything is counted, and while an area's tables are taken out of it: a leaf
     bint grown              # there has been more than one member
     int guard               # the design that all use (guard/contract.pxd)
@@ -48,6 +49,7 @@ cdef void family_give(int member) noexcept nogil
 cdef bint family_live(int member) noexcept nogil
 cdef int family_size() noexcept nogil
 cdef bint family_dead(int member) noexcept nogil
+cdef void family_enter() noexcept nogil
 cdef int64_t family_patience() noexcept nogil
 cdef void forget_dead(forget_call forget) noexcept nogil
 cdef void family_call() noexcept nogil

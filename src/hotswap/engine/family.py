@@ -61,6 +61,15 @@ def family_dead(member):
     return False
 
 
+def family_enter():
+    """May block. The family's lock, for who is about to change who is in it; not after one who died while he counted, until that is done."""
+    arch.mutex_lock(cython.address(family.lock))
+    while arch.load(cython.address(family.half)):
+        arch.mutex_unlock(cython.address(family.lock))
+        arch.nap_us(1000)
+        arch.mutex_lock(cython.address(family.lock))
+
+
 def family_patience():
     """How long one waits for others before one looks whether they live, in microseconds; -1, for ever, for who is alone."""
     return PATIENCE_US if family.grown else -1

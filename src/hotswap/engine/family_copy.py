@@ -186,18 +186,24 @@ def space_bury(mm):
     mm.vma_count = 0
     mm.holds = 0  # of those that held it none is left
     mmlist_remove(mm)
-    arch.table_free(mm.ptes, False)
-    arch.table_free(mm.vmas, False)
-    arch.table_free(mm.frames, False)
-    arch.table_free(mm.elements, False)
-    if mm.shared:
-        arch.table_room_free(mm.staging, mm.staging_pages << 12)
+    ptes = mm.ptes
+    vmas = mm.vmas
+    frames = mm.frames
+    elements = mm.elements
+    staging = mm.staging
+    # Named nowhere before they are free: who cleans up may die in here, and the next one begins anew.
     mm.arena = 0
     mm.staging = 0
     mm.ptes = cython.NULL
     mm.vmas = cython.NULL
     mm.frames = cython.NULL
     mm.elements = cython.NULL
+    arch.table_free(ptes, False)
+    arch.table_free(vmas, False)
+    arch.table_free(frames, False)
+    arch.table_free(elements, False)
+    if mm.shared and staging:
+        arch.table_room_free(staging, mm.staging_pages << 12)
     row_give(mm)
 
 

@@ -18,6 +18,7 @@ from cython.cimports.hotswap.engine.family import (
     NO_MEMBER,
     family,
     family_call,
+    family_enter,
     family_give,
     family_live,
     family_take,
@@ -47,7 +48,7 @@ def family_begin():
 
 def join():
     choose_guard(family.guard)
-    arch.mutex_lock(cython.address(family.lock))
+    family_enter()
     failed: cython.int = 0 if somebody_lives() else -ESRCH
     if not failed:
         sweep()

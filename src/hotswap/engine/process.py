@@ -26,6 +26,7 @@ from cython.cimports.hotswap.engine.family import (
     MEMBER_LIVE,
     NO_MEMBER,
     family,
+    family_enter,
     family_give,
     family_size,
     family_take,
@@ -236,7 +237,7 @@ def fork_join():
     everyone_forked()
     visit_forked()
     failed: cython.int = shm_join()
-    arch.mutex_lock(cython.address(family.lock))  # threads that run are counted as a member's
+    family_enter()  # threads that run are counted as a member's
     for index in range(MMS):
         if not failed and forking.rows[index] != MM_NIL:
             failed = join_space(mm_at(forking.rows[index]))
@@ -324,7 +325,7 @@ def protect_clean(mm):
 def bury(member):
     """May block. Nothing is left of a member that never ran, or runs without: its spaces' references, rows and tables. One that has come, and
     died since, is for whoever cleans up."""
-    arch.mutex_lock(cython.address(family.lock))  # not while somebody counts references
+    family_enter()  # not while somebody counts references
     row = cython.address(members[member])
     if arch.load(cython.address(row.state)) == MEMBER_COMING and arch.load(cython.address(row.parent)) == own.member + 1:
         bury_coming(member)
