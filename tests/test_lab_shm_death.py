@@ -73,7 +73,7 @@ def dies(world):
     world.alone(twin.death.remove_spaces(DEAD))
     world.alone(twin.shm_death.shms_lost(DEAD))
     assert world.alone(twin.shm_death.shms_mend())
-    assert world.alone(twin.death.count_everything())
+    assert world.alone(twin.recount.count_everything())
 
 
 def writes_through_two(world, page):

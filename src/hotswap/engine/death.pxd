@@ -1,22 +1,13 @@
-from libc.stdint cimport uint32_t, uint64_t
-from hotswap cimport arch
-from hotswap.engine.area cimport Area
-from hotswap.engine.mm cimport Mm
+from libc.stdint cimport uint64_t
 
 cdef enum:
     WATCH_US = 100000       # between two looks at whether the others live
     REST_NS = 300000000     # how long one waits for all to be at rest before they may go on, and it is tried again
-    FREED = 0xffffffff      # of a slot that was in use and has no reference
 
 cdef enum:                  # what there is left to do
     MOURN_DONE = 0
     MOURN_BUSY = 1          # another member is at it, and waits for us to be at rest; or a transfer of the dead one is under way
     MOURN_LATE = 2          # somebody is not to be brought to rest, or there is no memory
-
-cdef struct Recount:        # one at a time, under family.lock
-    uint32_t *references[32]    # by area and slot
-
-cdef Recount recount
 
 cdef void area_mend(int type) noexcept nogil
 cdef void active_mend(int nothing) noexcept nogil
@@ -31,10 +22,4 @@ cdef void rest_serve() noexcept nogil
 cdef bint asker_lives() noexcept nogil
 cdef void remove_spaces(int member) noexcept nogil
 cdef void remove_member(int member) noexcept nogil
-cdef bint count_everything() noexcept nogil
-cdef void count_space(Mm *mm) noexcept nogil
-cdef void set_counts(int type) noexcept nogil
-cdef void set_count(Area *area, uint64_t slot, uint32_t count) noexcept nogil
-cdef void set_cached(Mm *mm) noexcept nogil
-cdef void settle_area(int type) noexcept nogil
 cdef void take_over(int member) noexcept nogil
