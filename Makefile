@@ -95,13 +95,13 @@ clean:
 	find src tests tools -name __pycache__ -prune -exec rm -rf {} +
 
 # Where the project's own files changed, or for the first time: everything. Otherwise only the modules that changed; the build
-# does not see which header a module includes, so a header means all of them. Extensions are put beside their sources.
+# does not see which header a module includes, nor all that name a declaration file, so one of these means all. Extensions are put beside their sources.
 $(BUILT): $(PROJECT) $(HEADERS) $(ENGINE)
 	@$(if $(RESETUP),$(SET_UP),$(REBUILD))
 	@rm -f $(VENV)/built-*
 	@touch $@
 
-REBUILD = $(BIN)/python setup.py -q build_ext --inplace --parallel $(JOBS) $(if $(filter %.h,$?),--force)
+REBUILD = $(BIN)/python setup.py -q build_ext --inplace --parallel $(JOBS) $(if $(filter %.h %.pxd,$?),--force)
 
 define SET_UP
 set -e; \
