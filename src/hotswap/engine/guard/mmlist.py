@@ -83,7 +83,8 @@ def unuse_mm(mm):
 def visit_everyone():
     """May block. Takes every mm's lock once; what was written before is seen by whoever takes one afterwards."""
     asked = cython.declare(uint64_t[MEMBERS])
-    if family.grown:
+    grown: cython.bint = family.grown
+    if grown:
         arch.heavy()  # who is no member yet has no section: it sees what was written, as it is one before it begins any (process.py)
         for member in range(MEMBERS):
             asked[member] = 0
@@ -91,7 +92,7 @@ def visit_everyone():
                 asked[member] = arch.add(cython.address(visits[member].wanted), 1)
                 arch.event_wake(cython.address(members[member].call))
     visit_mine()
-    if family.grown:
+    if grown:
         for member in range(MEMBERS):
             if asked[member]:
                 await_visit(member, asked[member])
