@@ -47,11 +47,13 @@ MakeEngine = Callable[[], Engine]
 
 
 class Hotswap:
-    """The real one. hotswap is imported when it is needed, so that a broken installation is told as an error."""
+    """The real one. hotswap is imported when it is needed, so that a broken installation is told as an error; and all of it at once, so
+    that its code is not taken for memory of a space, which is measured from then on."""
 
     def __init__(self) -> None:
         import hotswap
 
+        hotswap.swaps()  # loads the engine
         self._hotswap: Any = hotswap
         self._space: Any = None
 
