@@ -138,7 +138,9 @@ cdef extern from "mmu.h" nogil:
 cdef extern from "disk.h" nogil:
     enum:
         DISK_PIECES "ARCH_DISK_PIECES"
+        DISK_EACH "ARCH_DISK_EACH"
     int disk_transfer "arch_disk_transfer"(int fd, bint write, const uint64_t *addresses, int count, uint64_t each, uint64_t offset)
+    void disk_read_each "arch_disk_read_each"(const int *fds, const uint64_t *addresses, const uint64_t *offsets, int count, uint64_t each, int *results)
     uint64_t disk_identity "arch_disk_identity"(int fd)
     void disk_forked "arch_disk_forked"()
     void disk_lock "arch_disk_lock"(int fd)

@@ -92,4 +92,5 @@ cdef int areas_by_priority(int *types) noexcept nogil
 cdef void area_rotate(int type, int pages) noexcept nogil
 cdef bint area_figures(int type, Figures *figures) noexcept nogil
 cdef int area_read(Area *area, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot) noexcept nogil
+cdef void area_read_each(const uint64_t *entries, const uint64_t *addresses, int count, uint64_t pages, int *failed) noexcept nogil
 cdef int area_write(Area *area, int mm, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot, int element) noexcept nogil

@@ -13,7 +13,7 @@ Lock order: ``active.lock``, then an area's ``lock``, then a frame lock (cache.p
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.entry import AREAS
+from cython.cimports.hotswap.engine.entry import AREAS, entry_offset, entry_type
 from cython.cimports.hotswap.engine.guard.contract import (
     NO_MM,
     guard,
@@ -23,6 +23,7 @@ from cython.cimports.hotswap.engine.guard.contract import (
     guard_use_mm,
 )
 from cython.cimports.hotswap.engine.store.contract import STORE_FILE, STORE_RAM, store_at
+from cython.cimports.hotswap.engine.store.file import EACH, file_read_each
 from cython.cimports.hotswap.engine.store.ram import rams
 from cython.cimports.libc.errno import EAGAIN, ENOSPC
 from cython.cimports.libc.stdint import uint64_t
@@ -200,6 +201,41 @@ def area_read(area, addresses, count, pages, slot):
     else:
         arch.add(cython.address(area.pages_in), count * pages)
     return -failed
+
+
+def area_read_each(entries, addresses, count, pages, failed):
+    """May block. Reads up to EACH folios of ``pages`` pages, each from its own slots in whatever area: those in files at one go, in ``failed`` 0
+    or an errno for each. The caller holds the slots."""
+    handles = cython.declare(cython.int[EACH])
+    pieces = cython.declare(uint64_t[EACH])
+    slots = cython.declare(uint64_t[EACH])
+    results = cython.declare(cython.int[EACH])
+    together: cython.int = 0
+    for number in range(count):
+        area = area_at(entry_type(entries[number]))
+        failed[number] = 0
+        if area.store != STORE_FILE:
+            failed[number] = area_read(area, cython.address(addresses[number]), 1, pages, entry_offset(entries[number]))
+            continue
+        handles[together] = area.handle
+        pieces[together] = addresses[number]
+        slots[together] = entry_offset(entries[number])
+        together += 1
+    if together == 0:
+        return
+    arch.check(not guard_inside(), b"no transfer is made inside a section that may not sleep")
+    file_read_each(handles, pieces, slots, together, pages, results)
+    together = 0
+    for number in range(count):
+        area = area_at(entry_type(entries[number]))
+        if area.store != STORE_FILE:
+            continue
+        failed[number] = -results[together]
+        together += 1
+        if failed[number]:
+            arch.add(cython.address(area.errors), 1)
+        else:
+            arch.add(cython.address(area.pages_in), pages)
 
 
 def area_write(area, mm, addresses, count, pages, slot, element):

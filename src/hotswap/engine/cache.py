@@ -104,8 +104,8 @@ def take_of(mm, pool, empty):
     number = pool.empty_head if empty else pool.ready_head
     if number == NO_FRAME:
         number = pool.ready_head if empty else pool.empty_head
-        if not empty and pool.standby_head != NO_FRAME:
-            number = NO_FRAME  # pages that are there beat pages to be made
+        if not empty and pool.standby_head != NO_FRAME and not mm.frames[pool.standby_head].ahead:
+            number = NO_FRAME  # pages that are there beat pages to be made, unless somebody is about to come for them
     if number == NO_FRAME:
         number = pool.standby_head
     state: cython.int = FRAME_EMPTY

@@ -29,5 +29,7 @@ cdef uint64_t map_folio(Mm *mm, uint64_t page, int order, int frame, uint64_t en
 cdef uint64_t write_clean(Mm *mm, uint64_t page, int order, uint64_t state) noexcept nogil
 cdef void release_entry(uint64_t entry, int order) noexcept nogil
 cdef void map_around(Mm *mm, int number, uint64_t page) noexcept nogil
+cdef void map_steps(Mm *mm, int number, uint64_t page) noexcept nogil
+cdef uint64_t map_cached(Mm *mm, uint64_t page) noexcept nogil
 cdef void poison(Mm *mm, uint64_t page, uint64_t pages) noexcept nogil
 cdef bint mostly_written(Mm *mm) noexcept nogil

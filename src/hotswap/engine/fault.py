@@ -88,6 +88,7 @@ from cython.cimports.hotswap.engine.stream import (
     stream_run,
     stream_touched,
 )
+from cython.cimports.hotswap.engine.stride import stride_step
 from cython.cimports.hotswap.engine.swap_map import swap_free
 from cython.cimports.libc.errno import EIO
 from cython.cimports.libc.stdint import uint64_t
@@ -158,6 +159,7 @@ def serve_once(mm, address, flags):
             result = FAULT_SERVED if in_now else FAULT_WAITS
         if kind == PTE_CLEAN:
             map_around(mm, number, folio + (cython.cast(uint64_t, 1) << pte_order(state)))
+            map_steps(mm, number, folio)
     arch.read_unlock(cython.address(mm.mmap_lock))
     profile_end(mm)
     return result
@@ -403,28 +405,46 @@ def map_around(mm, number, page):
     end: uint64_t = mm.vmas[number].start + mm.vmas[number].pages
     end = end if end < page + AROUND_PAGES else page + AROUND_PAGES
     next: uint64_t = page
-    while next < end:
-        pte = cython.address(mm.ptes[next])
-        state = arch.load(cython.address(pte.state))
-        if state & PTE_KIND != PTE_SWAPPED or not arch.bit_trylock(cython.address(pte.state)):
-            break
-        state = arch.load(cython.address(pte.state))
-        order = pte_order(state)
-        size: uint64_t = cython.cast(uint64_t, 1) << order
-        frame: cython.int = NO_FRAME
-        if state & PTE_KIND == PTE_SWAPPED and charge_now(mm, size):
-            frame = cache_take(mm, pte_entry(state), 1 << order)
-            if frame < 0:
-                uncharge(mm, size)
-        if frame < 0:
-            arch.bit_unlock(cython.address(pte.state), state)
-            break
-        arch.add(cython.address(mm.counter[AHEAD_HITS]), size)
-        state = map_folio(mm, next, order, frame, pte_entry(state), False)
-        arch.bit_unlock(cython.address(pte.state), state)
+    size: uint64_t = 1
+    while next < end and size:
+        size = map_cached(mm, next)
         next += size
     if next != page:
         stream_moved(mm, page, next)
+
+
+def map_steps(mm, number, page):
+    """The same at every step from ``page`` on, where a reader goes in steps."""
+    step = stride_step(mm, page)
+    vma = cython.address(mm.vmas[number])
+    next: uint64_t = page
+    for _step in range(AROUND_PAGES if step else 0):
+        next += cython.cast(uint64_t, step)
+        if next < vma.start or next >= vma.start + vma.pages or map_cached(mm, next) == 0:
+            break
+
+
+def map_cached(mm, page):
+    """Maps the folio at ``page`` clean if it is in the cache, nobody has it in hand and the limit has room. Its pages; 0: it is as it was."""
+    pte = cython.address(mm.ptes[page])
+    state = arch.load(cython.address(pte.state))
+    if state & PTE_KIND != PTE_SWAPPED or not arch.bit_trylock(cython.address(pte.state)):
+        return 0
+    state = arch.load(cython.address(pte.state))
+    order = pte_order(state)
+    size: uint64_t = cython.cast(uint64_t, 1) << order
+    frame: cython.int = NO_FRAME
+    if state & PTE_KIND == PTE_SWAPPED and charge_now(mm, size):
+        frame = cache_take(mm, pte_entry(state), 1 << order)
+        if frame < 0:
+            uncharge(mm, size)
+    if frame < 0:
+        arch.bit_unlock(cython.address(pte.state), state)
+        return 0
+    arch.add(cython.address(mm.counter[AHEAD_HITS]), size)
+    state = map_folio(mm, page, order, frame, pte_entry(state), False)
+    arch.bit_unlock(cython.address(pte.state), state)
+    return size
 
 
 def mostly_written(mm):

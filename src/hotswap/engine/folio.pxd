@@ -17,6 +17,7 @@ cdef uint64_t kind_at(Mm *mm, uint64_t page) noexcept nogil
 cdef int touch_order(Mm *mm, Vma *vma, uint64_t page) noexcept nogil
 cdef int sparse_order(Mm *mm, Vma *vma, int order) noexcept nogil
 cdef void scan_noted(Vma *vma, bint scan) noexcept nogil
+cdef uint64_t folio_part(Mm *mm, uint64_t page) noexcept nogil
 cdef bint folio_grow(Mm *mm, Vma *vma, uint64_t page, int order) noexcept nogil
 cdef void folio_split(Mm *mm, uint64_t folio, int order) noexcept nogil
 cdef bint folio_merge(Mm *mm, uint64_t first, int order) noexcept nogil

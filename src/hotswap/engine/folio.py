@@ -152,6 +152,30 @@ def scan_noted(vma, scan):
     arch.store(cython.address(vma.dense), dense + ((256 - dense) >> DENSE_SHIFT) if scan else dense - (dense >> DENSE_SHIFT))
 
 
+def folio_part(mm, page):
+    """What the entry of ``page`` says, made a folio of its own (as small as the space has them), if it is out and nobody has it in hand;
+    else 0. Locks are only tried. Caller: mmap lock."""
+    least = mm.pools[0].order
+    while True:
+        state = arch.load(cython.address(mm.ptes[page].state))
+        order = pte_order(state)
+        folio: uint64_t = page >> order << order
+        pte = cython.address(mm.ptes[folio])
+        state = arch.load(cython.address(pte.state))
+        if state & PTE_KIND != PTE_SWAPPED or pte_order(state) != order:
+            return 0
+        if order <= least:
+            return state
+        if not arch.bit_trylock(cython.address(pte.state)):
+            return 0
+        state = arch.load(cython.address(pte.state))
+        if state & PTE_KIND != PTE_SWAPPED or pte_order(state) != order:
+            arch.bit_unlock(cython.address(pte.state), state)
+            return 0
+        step = before_order(mm, order)
+        folio_split(mm, folio, step if step > least else least)
+
+
 def folio_grow(mm, vma, page, order):
     """May block. Makes the untouched pages around ``page`` one folio. False, and nothing has changed: the range does not have all of it,
     or some of it was touched. Caller: mmap lock, and no entry.

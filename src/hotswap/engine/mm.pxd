@@ -7,8 +7,9 @@ cdef enum:
     AHEADERS = 2            # threads that read ahead for it: two transfers in flight
     VMAS = 65536            # arrays in one
     STREAMS = 16            # sequential readers that readahead can tell apart
+    STRIDES = 8             # and of those who go in steps
     LEVELS = 3              # sizes of folios in one space
-    REQUESTS = 64           # windows that wait to be read ahead
+    REQUESTS = 64           # windows and stretches of steps that wait to be read ahead
     MM_NIL = -1
     DENSE_FIRST = 128       # what Vma.dense begins with
 
@@ -96,7 +97,7 @@ cdef struct Frame:          # a folio's worth of staging memory
     uint64_t entry          # whose slots it holds, under the area's lock while it is in the swap cache
     uint32_t chain          # next in the cache's bucket, likewise
     int slots               # how many, likewise
-    bint ahead              # read ahead and not as it left, likewise; once it is out of the cache, its owner's
+    bint ahead              # read ahead and not as it left, likewise; once it is out of the cache, its owner's; on standby it stays
     int state               # under frame_lock, as all below
     int prev
     int next
@@ -109,9 +110,19 @@ cdef struct Stream:         # a sequential reader; a hint, its words are read an
     arch.word ahead         # how far that has been asked for; below ``next`` when it goes backwards
     arch.word run           # pages it has passed, those that were in memory too
 
+cdef struct Stride:         # a reader that goes in equal steps; a hint, likewise (stride.py)
+    arch.word first         # the page it began at
+    arch.word last          # the page it came to last, or furthest; 0: nobody
+    arch.word step          # pages; 0: not known
+    arch.word back          # it goes backwards
+    arch.word times         # how often it came on by a few of them
+    arch.word window        # steps to read ahead
+    arch.word ahead         # how many have been asked for beyond ``last``
+
 cdef struct Request:
     uint64_t page
-    uint64_t pages
+    uint64_t pages          # in a row; or folios, each a step further
+    int64_t step            # 0: in a row
 
 cdef struct Mm:
     # Fixed while it lives
@@ -175,6 +186,8 @@ cdef struct Mm:
     # Readahead
     Stream streams[16]
     arch.word stream_turn
+    Stride strides[8]
+    arch.word stride_turn
     arch.mutex request_lock
     Request requests[64]
     int request_head

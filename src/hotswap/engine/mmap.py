@@ -31,6 +31,7 @@ from cython.cimports.hotswap.engine.mm import (
     PTE_SWAPPED,
     PTE_TAIL,
     STREAMS,
+    STRIDES,
     VMAS,
     Element,
     Frame,
@@ -145,6 +146,10 @@ def set_up_words(mm, limit, order):
         arch.store(cython.address(mm.streams[number].window), 0)
         arch.store(cython.address(mm.streams[number].run), 0)
         arch.store(cython.address(mm.streams[number].ahead), 0)
+    for number in range(STRIDES):
+        arch.store(cython.address(mm.strides[number].last), 0)
+        arch.store(cython.address(mm.strides[number].step), 0)
+        arch.store(cython.address(mm.strides[number].times), 0)
 
 
 def set_up(mm, refuse, signal):

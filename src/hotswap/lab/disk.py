@@ -59,6 +59,11 @@ class Disk(Faults):
                 self.write_memory(address, self.blocks(fd, start, each))
         return 0
 
+    def disk_read_each(self, fds, addresses, offsets, count, each, results):
+        for number in range(count):
+            fd = fds[number]
+            results[number] = fd if fd < 0 else self.disk_transfer(fd, False, [addresses[number]], 1, each, offsets[number])
+
     def blocks(self, fd, start, length):
         return bytes(self.files[fd][start : start + length])
 

@@ -7,6 +7,7 @@ cdef enum:
     FILE_HOLDERS = 64       # members of a family
     SPREAD_TRIES = 100      # of 2 ms each
     FD_BITS = 24
+    EACH = 16               # pieces that are read from anywhere at one go
 
 cdef struct Origin:         # of an area's file, for the whole family
     arch.word generation    # counts swapons and swapoffs of the row: odd while its file is an area's
@@ -24,6 +25,7 @@ cdef arch.word opened[32]    # a process's own: the generation of what it has op
 
 cdef void describe(Store *store) noexcept
 cdef int file_read(int type, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot) noexcept nogil
+cdef void file_read_each(const int *types, const uint64_t *addresses, const uint64_t *slots, int count, uint64_t pages, int *results) noexcept nogil
 cdef int file_write(int type, int mm, const uint64_t *addresses, int count, uint64_t pages, uint64_t slot, int element) noexcept nogil
 cdef void file_on(int type, int fd, bint direct) noexcept nogil
 cdef int file_off(int type) noexcept nogil

@@ -31,6 +31,18 @@ def file_read(type, addresses, count, pages, slot):
     return arch.disk_transfer(fd, False, addresses, count, pages << 12, slot << 12) if fd >= 0 else fd
 
 
+def file_read_each(types, addresses, slots, count, pages, results):
+    """May block. Reads up to EACH pieces of ``pages`` pages from anywhere, all under way at one time; 0 or a negative errno for each."""
+    fds = cython.declare(cython.int[EACH])
+    offsets = cython.declare(uint64_t[EACH])
+    arch.check(count <= EACH and EACH <= arch.DISK_EACH, b"no more is read at one go than there is room for")
+    mover_here()
+    for number in range(count):
+        fds[number] = file_here(types[number])
+        offsets[number] = slots[number] << 12
+    arch.disk_read_each(fds, addresses, offsets, count, pages << 12, results)
+
+
 def file_write(type, mm, addresses, count, pages, slot, element):
     mover_here()
     fd = file_here(type)
