@@ -45,7 +45,7 @@ from cython.cimports.hotswap.engine.sizes import before_order, largest_order
 from cython.cimports.hotswap.engine.store.file import EACH
 from cython.cimports.hotswap.engine.stream import STREAM_NONE, Ahead, stream_begins, stream_expected, stream_new, stream_went_on
 from cython.cimports.hotswap.engine.stride import Steps, stride_went_on
-from cython.cimports.hotswap.engine.swap_map import swap_count
+from cython.cimports.hotswap.engine.swap_map import swap_count, swap_has_cache
 from cython.cimports.libc.errno import EBUSY
 from cython.cimports.libc.stdint import int64_t, uint64_t
 
@@ -231,7 +231,7 @@ def read_steps(mm, page, count, step):
 
 
 def find_steps(mm, page, count, step, entries, order):
-    """The entries of the folios there that are out, as they say at a glance, all of the first one's ``order``; how many. What is part of a
+    """The entries of the folios there that are out and not in the cache, as they say at a glance, all of the first one's ``order``; how many. What is part of a
     larger folio becomes one of its own."""
     found: cython.int = 0
     arch.read_lock(cython.address(mm.mmap_lock))
@@ -243,7 +243,8 @@ def find_steps(mm, page, count, step, entries, order):
             if at < vma.start or at >= vma.start + vma.pages:
                 break
             state = folio_part(mm, at)
-            if state and (found == 0 or pte_order(state) == order[0]):
+            fits: cython.bint = state and (found == 0 or pte_order(state) == order[0])
+            if fits and not swap_has_cache(pte_entry(state)):
                 order[0] = pte_order(state)
                 entries[found] = pte_entry(state)
                 found += 1
