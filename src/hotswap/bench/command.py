@@ -30,7 +30,9 @@ from .runner import failed, left_out, run
 @click.option("--size", default="2G", show_default=True, help="Bytes of data; W4 sorts half.")
 @click.option("--limit", default="512M", show_default=True, help="Memory that hotswap and the caged peers may use.")
 @click.option("--repeat", default=3, show_default=True, type=click.IntRange(1), help="Rounds, or windows of time.")
-@click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(0.01), help="Of touching in W2, W3 and W10.")
+@click.option(
+    "--seconds", default=10.0, show_default=True, type=click.FloatRange(0.01), help="Of touching in W2, W3, W10 and W13."
+)
 @click.option(
     "--data",
     default="random",

@@ -35,6 +35,7 @@ WORKLOADS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "W11": (("W11 within", "s"),),
     "W12": (("W12 fault", "µs"),),
+    "W13": (("W13 columns", "touches/s"),),
 }
 LESS_IS_BETTER = frozenset({"s", "µs", "of the bytes"})  # units
 ALIASES = {
@@ -50,6 +51,7 @@ ALIASES = {
     "TIER": "W10",
     "WITHIN": "W11",
     "FAULT": "W12",
+    "COLUMNS": "W13",
 }
 MEANING = {
     "W1 seq write": "first write of a fresh float32 array, 1 MiB at a time",
@@ -68,6 +70,7 @@ MEANING = {
     "W10 tier held": "memory that the compressed data took, as a part of what they are uncompressed",
     "W11 within": "a program that stays far below its limit, from start to end: as it is (ram) and under hotswap run",
     "W12 fault": "touch of a page that is out of the array but still in memory; peer: the same by 40 lines on userfaultfd that copy 4 KiB",
+    "W13 columns": "sums of columns of a matrix with rows of 64 KiB, an element of each row",
     "disk": "O_DIRECT from Python: sequential 1 MiB transfers, the better of one and four at a time; 4 KiB random reads one at a time",
 }
 
@@ -90,6 +93,7 @@ TAKES_PART: dict[str, frozenset[str]] = {
     "W10": frozenset({"ram", "hotswap", "kernel-zram"}),
     "W11": frozenset({"hotswap"}),
     "W12": frozenset({"hotswap"}),
+    "W13": frozenset(SYSTEMS) - {"dask"},
 }
 # Where a system has no way to do the work it gets rows that say so.
 NO_WAY: dict[tuple[str, str], str] = {
@@ -116,7 +120,7 @@ _JOBS = {"W5": 8.0, "W6": 37.0, "W7": 4.0, "W8": 6.0}  # seconds a round of 2 Gi
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user chose; sizes in bytes, ``seconds`` of timed touching in W2, W3 and W10. ``timeout``: seconds a step may take, 0
+    """What the user chose; sizes in bytes, ``seconds`` of timed touching in W2, W3, W10 and W13. ``timeout``: seconds a step may take, 0
     for four times the estimate, at least 180. ``folio``: ``default``, or ``suited``: hotswap is given the folio size that suits the workload."""
 
     size: int

@@ -33,6 +33,7 @@ FOLIO = {
     "W10": "64K",
     "W11": "64K",
     "W12": "4K",
+    "W13": "4K",
 }
 SPARSE = frozenset({"W2", "W3"})  # single touches, where handing the fault over to another thread would cost most
 AREAS = ("a.swap", "b.swap")  # in the scratch directory

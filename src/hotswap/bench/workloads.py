@@ -15,6 +15,8 @@ when every byte was right, else a sentence saying what was wrong. Filling, choos
 * W4: ``ndarray.sort()`` in place of half the size; checked to be in order and to hold the same values as were put in.
 * W9: the area that holds what does not fit into the limit is switched off, and every byte compared afterwards.
 * W10: W1 and W2 on smooth data, and what memory these take compressed.
+* W13: the data as a matrix of rows of ``ROW`` bytes; one column after the other is summed, each in a page of its own of every row, and
+  each sum compared with the exact one.
 
 ``jobs`` has W5 to W8, ``overhead`` W11, ``latency`` W12.
 """
@@ -34,6 +36,7 @@ from .plan import Settings, sort_bytes
 BATCH = 128  # touches between two looks at the clock: a second or two on the slowest peer
 ENOUGH = 4_000_000  # touches after which a window ends early: RAM needs no more
 AHEAD = 1 << 15  # touches chosen at once
+ROW = 16 * PAGE  # bytes of a row of W13's matrix
 STOP_AFTER = 60.0  # seconds of timed rounds (W1, W4) after which no further round begins
 
 
@@ -83,6 +86,8 @@ def run(workload: str, memory: Memory, settings: Settings, report: Report) -> st
         return wrong or touches("W10 tier random", memory, settings, smooth, picker, report, "W10 tier held")
     if workload == "W2":
         return touches("W2 random", memory, settings, pattern, data.uniform(pages, settings.seed), report)
+    if workload == "W13":
+        return columns(memory, settings, pattern, report)
     if workload == "W3":
         return touches("W3 zipf", memory, settings, pattern, data.zipf(pages, settings.seed), report)
     return sort(memory, settings, pattern, report)
@@ -206,6 +211,32 @@ def sort(memory: Memory, settings: Settings, pattern: Pattern, report: Report) -
             return wrong
         del array
     return None
+
+
+def columns(memory: Memory, settings: Settings, pattern: Pattern, report: Report) -> str | None:
+    words = data.words_of(memory.empty(settings.size))
+    pattern.fill(words)
+    matrix, chosen = words.reshape(-1, ROW // 8), data.touched_word(np.arange(ROW // PAGE, dtype=np.intp)) // 2
+    scratch: Words = np.empty(data.CHUNK_WORDS, dtype=np.uint64)
+    expected = np.zeros(len(chosen), dtype=np.uint64)
+    for k in range(data.chunks(words)):
+        pattern.write(k, scratch)
+        expected += scratch.reshape(-1, ROW // 8)[:, chosen].sum(axis=0)
+    at = 0
+    for _ in range(settings.repeat):
+        memory.timed_begins()
+        done, seconds = 0, 0.0
+        while seconds < settings.seconds / settings.repeat:
+            begun = perf_counter()
+            found = matrix[:, chosen[at]].sum()
+            seconds += perf_counter() - begun
+            if found != expected[at]:
+                return f"the sum of the column in page {at} of the rows was wrong"
+            done, at = done + len(matrix), (at + 1) % len(chosen)
+        report("W13 columns", done / seconds)
+    memory.before_check()
+    _damage(words, settings)
+    return compare(words, pattern, None)
 
 
 def switched_off(memory: Memory, settings: Settings, pattern: Pattern, report: Report) -> str | None:
