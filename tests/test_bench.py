@@ -255,7 +255,7 @@ def test_touches_are_the_same_for_every_system_and_zipf_has_a_hot_set() -> None:
     assert np.sort(hits)[-100:].sum() > 10_000 > np.sort(np.bincount(data.uniform(1000, 5)(20_000)))[-100:].sum()
 
 
-@pytest.mark.parametrize(("folio", "told"), [("default", {}), ("suited", {"folio": "4K"})])
+@pytest.mark.parametrize(("folio", "told"), [("default", {}), ("suited", {"folio": "1M"})])
 def test_hotswap_is_used_by_its_fixed_names_and_its_area_is_switched_off(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folio: str, told: dict[str, str]
 ) -> None:
@@ -280,8 +280,8 @@ def test_hotswap_is_used_by_its_fixed_names_and_its_area_is_switched_off(
     monkeypatch.setitem(sys.modules, "hotswap", fake)
     systems.prepare("hotswap")
     chosen = settings(tmp_path, folio=folio)
-    with systems.opened("hotswap", "W2", chosen) as memory:
-        assert workloads.run("W2", memory, chosen, lambda measure, value, system="": None) is None
+    with systems.opened("hotswap", "W1", chosen) as memory:
+        assert workloads.run("W1", memory, chosen, lambda measure, value, system="": None) is None
     area = str(tmp_path / "a.swap")
     assert calls == [(area, f"{18 << 10}K"), {"limit": f"{4 << 10}K", **told}, area]
 
