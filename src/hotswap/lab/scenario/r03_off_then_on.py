@@ -5,7 +5,7 @@ Source: seed 000: the entry is valid again, but means another page; do_swap_page
     CPU 0 (read)                      CPU 1 (off, on and out)
     ------------                      -----------------------
     serve_once()
-      map_around()
+      map_cached()
         load(state)
                                       swapoff_main() returns
                                       area_publish() returns

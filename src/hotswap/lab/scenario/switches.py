@@ -168,7 +168,7 @@ _ALL = [
     ),
     Switch("frame-seen-before", "cache", "standby_drop", "if record.state == ", "if seen == FRAME_STANDBY: ..."),
     Switch("count-believed", "cache", "cache_forget", "if handle and ", "if handle: ..."),
-    Switch("no-recheck", "fault", "map_around", "state = arch.load(", nth=2),
+    Switch("no-recheck", "fault", "map_cached", "state = arch.load(", nth=2),
     Switch(
         "bounds-outside", "swap_map", "swap_count", "area: ",
         "if True: inside = in_bounds(area_at(type), offset, 1); area = guard.enter(type)",
