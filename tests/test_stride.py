@@ -98,7 +98,7 @@ def change(space, before):
 @pytest.mark.parametrize("folio", [None, "4K", "16K"])
 @pytest.mark.parametrize("direction", [1, -1], ids=["down", "up"])
 def test_a_column_is_read_without_what_lies_between(areas, folio, faults, direction):
-    """On real memory: 3 of 4 of its pages come before somebody touches them, and few others do."""
+    """On real memory: half of its pages and more come before somebody touches them (nine of ten where nothing else runs), and few others do."""
     areas(1, "320M")
     with Space("16M", folio, faults=faults) as space:
         array = space.empty((1500, ROW), "u8")
@@ -109,8 +109,8 @@ def test_a_column_is_read_without_what_lies_between(areas, folio, faults, direct
         assert np.array_equal(column[::direction], np.arange(ROW // 2, ROW // 2 + 1500)[::direction])
         seen = change(space, before)
         wanted = 1500 * (4 if folio == "16K" else 1)
-        assert seen["readahead_pages"] > 0.75 * wanted and seen["pages_in"] < 1.5 * wanted + 2000, seen
-        assert seen["faults_major"] < 0.4 * 1500, seen
+        assert seen["readahead_pages"] > 0.5 * wanted and seen["pages_in"] < 1.5 * wanted + 2000, seen
+        assert seen["faults_major"] < 0.5 * 1500, seen
         del array, column
 
 
