@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -144,13 +145,14 @@ static inline int arch_mmu_next(int fd, struct arch_fault *fault)
 }
 static inline int arch_stopper(void) { int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); return fd < 0 ? -errno : fd; }
 static inline void arch_stopper_set(int fd) { uint64_t one = 1; if (write(fd, &one, sizeof one) < 0) { /* set already */ } }
-/* What one handler sleeps on: a descriptor that is ready when a fault waits or the stopper was set. Exclusive, so that a
- * fault wakes one handler and not all of them. A negative errno when there are no descriptors left. */
+/* What all handlers of one userfaultfd sleep on: a descriptor that is ready when a fault waits or the stopper was set. A fault
+ * wakes one of them and is not told to others until that one has taken it and arms the descriptor again, which wakes another if
+ * there is one more. A negative errno when there are no descriptors left. */
 static inline int arch_mmu_waiter(int fd, int stopper)
 {
     int waiter = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event fault = { .events = EPOLLIN | EPOLLEXCLUSIVE, .data = { .u32 = 1 } };
-    struct epoll_event stop = { .events = EPOLLIN, .data = { .u32 = 0 } };
+    struct epoll_event fault = { .events = EPOLLIN | EPOLLONESHOT };
+    struct epoll_event stop = { .events = EPOLLIN };
     if (waiter < 0)
         return -errno;
     if (epoll_ctl(waiter, EPOLL_CTL_ADD, fd, &fault) || epoll_ctl(waiter, EPOLL_CTL_ADD, stopper, &stop)) {
@@ -160,10 +162,41 @@ static inline int arch_mmu_waiter(int fd, int stopper)
     }
     return waiter;
 }
-static inline void arch_mmu_wait(int waiter)
+static inline void arch_mmu_arm(int waiter, int fd, uint32_t events)
+{
+    struct epoll_event fault = { .events = events | EPOLLONESHOT };
+    epoll_ctl(waiter, EPOLL_CTL_MOD, fd, &fault);
+}
+/* Sleeps until a fault may wait or the stopper was set. As arch_mmu_next(). */
+static inline int arch_mmu_wait(int waiter, int fd, struct arch_fault *fault)
 {
     struct epoll_event e;
     epoll_wait(waiter, &e, 1, -1);
+    int got = arch_mmu_next(fd, fault);
+    arch_mmu_arm(waiter, fd, EPOLLIN);
+    return got;
+}
+/* The same, awake, for `ns` at most; no other handler is woken meanwhile. Ends sooner where somebody else wants the processor. */
+static inline int arch_mmu_watch(int waiter, int fd, struct arch_fault *fault, uint64_t ns)
+{
+    const uint64_t away = 20000;  /* between two looks: we did not have the processor */
+    uint64_t now = arch_now_ns(), until = now + ns, before;
+    int got;
+    arch_mmu_arm(waiter, fd, 0);
+    do {
+        got = arch_mmu_next(fd, fault);
+        sched_yield();
+        before = now;
+        now = arch_now_ns();
+    } while (got == 0 && now < until && now - before < away);
+    arch_mmu_arm(waiter, fd, EPOLLIN);
+    return got;
+}
+/* The plainest wait there is, without any of that. */
+static inline void arch_mmu_poll(int fd, int stopper)
+{
+    struct pollfd either[] = { { .fd = fd, .events = POLLIN }, { .fd = stopper, .events = POLLIN } };
+    poll(either, 2, -1);
 }
 static inline void arch_close(int fd) { close(fd); }
 

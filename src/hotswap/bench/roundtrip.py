@@ -51,13 +51,10 @@ def touch(address, count, took):
 
 
 def handler_main(argument):
-    waiter = arch.mmu_waiter(probe.fd, probe.stopper)
-    arch.check(waiter >= 0, b"the probe has a descriptor to wait on")
     fault = cython.declare(arch.fault_info)
     while not arch.load(cython.address(probe.stop)):
         if arch.mmu_next(probe.fd, cython.address(fault)) > 0:
             page: uint64_t = fault.address & ~(probe.bytes - 1)
             arch.check(not arch.mmu_copy(probe.fd, page, probe.source, probe.bytes, False), b"the probe can copy a page in")
         else:
-            arch.mmu_wait(waiter)
-    arch.close_fd(waiter)
+            arch.mmu_poll(probe.fd, probe.stopper)

@@ -2,6 +2,8 @@ from libc.stdint cimport uint64_t
 from hotswap.engine.mm cimport Mm
 
 cdef enum:
+    WATCH_NS = 100000       # how long a handler looks for the next fault before it sleeps; 0: not at all
+    BARREN_MOST = 63        # after looks in vain it sleeps so often before it looks again
     AROUND_PAGES = 64       # mapped along with a hit in the swap cache, 256 KiB
     STRAY_MOST = 200        # faults in a row at one page of no array; more than that many threads do not touch one at a time
 
@@ -11,9 +13,9 @@ cdef enum:                  # what became of a fault
     FAULT_RESTS = 3         # a process of the family died, and everybody is asked to rest
     FAULT_LOST = 2          # its page was poisoned before, or belongs to no array
 
-cdef int waiters[256]       # a process's own: by row and handler (MMS x HANDLERS), what it sleeps on; 0: none
+cdef int waiters[64]        # a process's own: by row (MMS), what its handlers sleep on; 0: none
 
-cdef void fault_main(int handler) noexcept nogil
+cdef void fault_main(int index) noexcept nogil
 cdef void serve(Mm *mm, uint64_t address, int flags) noexcept nogil
 cdef int serve_or_wait(Mm *mm, uint64_t address, int flags) noexcept nogil
 cdef int serve_once(Mm *mm, uint64_t address, int flags) noexcept nogil

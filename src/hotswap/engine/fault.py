@@ -47,7 +47,6 @@ from cython.cimports.hotswap.engine.mm import (
     FAULTS_WRITE,
     FAULTS_ZERO,
     FRAME_READY,
-    HANDLERS,
     KEPT_CLEAN,
     MM_NIL,
     NO_FRAME,
@@ -94,17 +93,27 @@ from cython.cimports.libc.errno import EIO
 from cython.cimports.libc.stdint import uint64_t
 
 
-def fault_main(handler):
-    """A handler thread: serves faults until the space is closed."""
-    mm = mm_at(handler // HANDLERS)
+def fault_main(index):
+    """A handler thread: serves faults until the space is closed. Before it sleeps it looks for the next fault for a while, awake, as waking
+    takes about as long as a read does where the processor has halted; one handler of a space at a time, and after looks in vain ever
+    more seldom."""
+    mm = mm_at(index)
     fault = cython.declare(arch.fault_info)
+    asleep: cython.int = 0  # how often it slept since its last look
+    barren: cython.int = 0  # and how often it will before the next
     while not arch.load(cython.address(mm.stop)):
         got = arch.mmu_next(mm.fd, cython.address(fault))
+        if got == 0 and WATCH_NS and asleep >= barren and not arch.swap(cython.address(mm.watched), 1):
+            got = arch.mmu_watch(waiters[index], mm.fd, cython.address(fault), WATCH_NS)
+            arch.store(cython.address(mm.watched), 0)
+            barren = 0 if got > 0 else 2 * barren + 1 if barren < BARREN_MOST else barren
+            asleep = 0
+        if got == 0:
+            got = arch.mmu_wait(waiters[index], mm.fd, cython.address(fault))
+            asleep += 1
+        arch.check(got >= 0, b"faults can be read")
         if got > 0:
             serve(mm, fault.address, fault.flags)
-        else:
-            arch.check(got == 0, b"faults can be read")
-            arch.mmu_wait(waiters[handler])
 
 
 def serve(mm, address, flags):
@@ -365,7 +374,8 @@ def map_folio(mm, page, order, frame, entry, write):
         arch.check(not arch.mmu_copy(mm.fd, address, frame_address(mm, frame), length, True), b"a folio can be mapped")
         frame_put(mm, frame, FRAME_READY)
     elif (
-        mm.features & arch.MMU_MOVE
+        order > 0  # moving a page interrupts the other processors, as they may know it where it was: copying one costs less
+        and mm.features & arch.MMU_MOVE
         and not frame_kept(mm, frame)
         and not arch.mmu_move(mm.fd, address, frame_address(mm, frame), length)
     ):

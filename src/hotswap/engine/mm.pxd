@@ -169,6 +169,7 @@ cdef struct Mm:
     arch.word pressure      # event: background reclaim is wanted
     arch.word stop
     arch.word forgotten     # other processes let go of entries that its frames may be on standby for
+    arch.word watched       # a handler looks for the next fault, awake
     arch.word stray         # the page of the last fault outside all arrays << 8 | how often in a row
     arch.word full_said     # the log has it that all areas are full
     # Reclaim

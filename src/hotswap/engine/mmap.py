@@ -205,13 +205,14 @@ def staging_begin(mm):
 
 
 def start_threads(mm, handlers):
-    for place in range(handlers):
-        handler: cython.int = mm.index * HANDLERS + place
+    arch.store(cython.address(mm.watched), 0)  # in a child of fork one of its parent's may have
+    if handlers:
         waiter = arch.mmu_waiter(mm.fd, mm.stopper)
         if waiter < 0:
             return waiter
-        waiters[handler] = waiter
-        if not start_one(mm, fault_main, handler, b"hotswap-fault"):
+        waiters[mm.index] = waiter
+    for _handler in range(handlers):
+        if not start_one(mm, fault_main, mm.index, b"hotswap-fault"):
             return -EAGAIN
     for _reader in range(AHEADERS):
         if not start_one(mm, readahead_main, mm.index, b"hotswap-ahead"):
@@ -237,19 +238,18 @@ def stop_threads(mm):
     for number in range(mm.thread_count):
         arch.thread_join(mm.thread[number])
     mm.thread_count = 0
-    for handler in range(mm.index * HANDLERS, (mm.index + 1) * HANDLERS):
-        waiter = waiters[handler]
-        waiters[handler] = 0  # first: a child of fork closes what it finds here
-        if waiter:
-            arch.close_fd(waiter)
+    waiter = waiters[mm.index]
+    waiters[mm.index] = 0  # first: a child of fork closes what it finds here
+    if waiter:
+        arch.close_fd(waiter)
 
 
 def waiters_forked():
     """In a child of fork: what its parent's handlers wait on."""
-    for handler in range(MMS * HANDLERS):
-        if waiters[handler]:
-            arch.close_fd(waiters[handler])
-        waiters[handler] = 0
+    for index in range(MMS):
+        if waiters[index]:
+            arch.close_fd(waiters[index])
+        waiters[index] = 0
 
 
 def tear_down(mm):

@@ -240,10 +240,19 @@ class Mmu:
         self.waiters[waiter] = stopper
         return waiter
 
-    def mmu_wait(self, waiter):
+    def mmu_wait(self, waiter, fd, fault):
         self.on_access("mmu_wait", waiter)
         while not self.faults and self.waiters[waiter] not in self.stopped:
             self.on_block("mmu_wait", waiter)
+        return self.mmu_next(fd, fault)
+
+    def mmu_poll(self, fd, stopper):
+        while not self.faults and stopper not in self.stopped:
+            self.on_block("mmu_poll", fd)
+
+    def mmu_watch(self, waiter, fd, fault, ns):
+        """The time that it may take is none here: it looks once."""
+        return self.mmu_next(fd, fault)
 
     def mmu_wake(self, fd, address, bytes):
         self.on_access("mmu_wake", address, bytes)

@@ -21,7 +21,7 @@ _NOTICED = """
     load load_acquire store store_release add add_acq_rel swap cas fence heavy
     bit_trylock bit_lock bit_lock_unless bit_unlock event_read event_wake event_wait mutex_lock mutex_try mutex_unlock
     read_lock read_unlock write_lock write_unlock thread_start thread_join nap_us yield_cpu
-    mmu_next mmu_wait mmu_zero mmu_copy mmu_move mmu_protect mmu_drop mmu_populate mmu_poison mmu_forbid mmu_allow
+    mmu_next mmu_wait mmu_watch mmu_zero mmu_copy mmu_move mmu_protect mmu_drop mmu_populate mmu_poison mmu_forbid mmu_allow
     mmu_continue shm_hold shm_held shm_punch table_punch table_room_free
     copy touch disk_transfer release stopper_set close_fd
 """

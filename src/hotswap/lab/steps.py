@@ -275,8 +275,9 @@ class SteppingSeam(Seam):
         self.wrote(DESCRIPTORS)
         return super().mmu_next(fd, fault)
 
-    def mmu_wait(self, waiter):
+    def mmu_wait(self, waiter, fd, fault):
         self.read(DESCRIPTORS)
+        return self.mmu_next(fd, fault)
 
     def stopper_set(self, fd):
         self.wrote(DESCRIPTORS)
