@@ -34,7 +34,7 @@ WORKLOADS: dict[str, tuple[tuple[str, str], ...]] = {
         ("W10 tier held", "of the bytes"),
     ),
     "W11": (("W11 within", "s"),),
-    "W12": (("W12 fault", "µs"),),
+    "W12": (("W12 scan fault", "µs"), ("W12 fault", "µs")),
     "W13": (("W13 columns", "touches/s"),),
 }
 LESS_IS_BETTER = frozenset({"s", "µs", "of the bytes"})  # units
@@ -69,7 +69,8 @@ MEANING = {
     "W10 tier random": "W2's touches likewise",
     "W10 tier held": "memory that the compressed data took, as a part of what they are uncompressed",
     "W11 within": "a program that stays far below its limit, from start to end: as it is (ram) and under hotswap run",
-    "W12 fault": "touch of a page that is out of the array but still in memory; peer: the same by 40 lines on userfaultfd that copy 4 KiB",
+    "W12 scan fault": "touch of a folio that a scan's readahead has in memory; peer: as many bytes copied in by 40 lines on userfaultfd",
+    "W12 fault": "touch of a page, at random, that left the array and is still in memory; peer: 4 KiB likewise",
     "W13 columns": "sums of columns of a matrix with rows of 64 KiB, an element of each row",
     "disk": "O_DIRECT from Python: sequential 1 MiB transfers, the better of one and four at a time; 4 KiB random reads one at a time",
 }
@@ -235,7 +236,7 @@ def estimate(settings: Settings, workload: str, system: str) -> float:
     if workload == "W11":
         return overhead + 14.0 * settings.repeat
     if workload == "W12":
-        return 6.0
+        return 3 + 22.0 * settings.repeat
     return overhead + size / write + 1.3 * settings.seconds + size / read
 
 

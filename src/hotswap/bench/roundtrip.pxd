@@ -11,4 +11,4 @@ cdef struct Probe:
 cdef Probe probe
 
 cdef void handler_main(int argument) noexcept nogil
-cdef int touch(uint64_t address, int count, uint64_t *took) noexcept nogil
+cdef int touch(uint64_t address, int count, uint64_t pause, uint64_t *took) noexcept nogil

@@ -8,8 +8,9 @@ from cython.cimports.hotswap import arch
 from cython.cimports.libc.stdint import uint64_t
 
 
-def measure(count: cython.int, size: cython.ulonglong):
-    """Nanoseconds of each of ``count`` touches of pages that lie ``size`` bytes apart, so much copied in each time; or a negative errno."""
+def measure(count: cython.int, size: cython.ulonglong, pause: cython.ulonglong):
+    """Nanoseconds of each of ``count`` touches of pages that lie ``size`` bytes apart, so much copied in each time, ``pause`` nanoseconds of
+    other work before each; or a negative errno."""
     total: uint64_t = count * size
     took = cython.cast(cython.pointer(uint64_t), arch.table(count, 8))
     arena: uint64_t = arch.reserve(total)
@@ -27,7 +28,7 @@ def measure(count: cython.int, size: cython.ulonglong):
         arch.fill(probe.source, size, 1)
         thread: uint64_t = arch.thread_start(handler_main, 0, b"roundtrip")
         with cython.nogil:
-            result = touch(arena, count, took)
+            result = touch(arena, count, pause, took)
             arch.store(cython.address(probe.stop), 1)
             arch.stopper_set(probe.stopper)
             arch.thread_join(thread)
@@ -41,8 +42,11 @@ def measure(count: cython.int, size: cython.ulonglong):
     return found
 
 
-def touch(address, count, took):
+def touch(address, count, pause, took):
     for k in range(count):
+        until = arch.now_ns() + pause
+        while arch.now_ns() < until:
+            pass
         begun = arch.now_ns()
         value = arch.first_word(address + k * probe.bytes)
         took[k] = arch.now_ns() - begun

@@ -23,6 +23,7 @@ GOALS = (
     ("W10 tier random", "kernel-zram", 1.2),
     ("W10 tier held", "kernel-zram", 2.0),  # half of the bytes
     ("W11 within", "ram", 0.97),
+    ("W12 scan fault", RAW, 1 / 1.3),
     ("W12 fault", RAW, 1 / 1.3),
 )
 
