@@ -39,6 +39,11 @@ def child(main):
         sys.stderr.flush()
     os._exit(code)
 
+def stands_by():  # a child's: until its parent ends
+    parent = os.getppid()
+    while os.getppid() == parent:
+        time.sleep(0.1)
+
 def ends(pid, code=0):
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == code
 
@@ -433,12 +438,6 @@ def test_who_is_killed_while_he_counts_without_a_dead_one_leaves_no_half_counted
         for name in "bc":
             hotswap.swapon(area + name, size="2G")
         space, array = make()
-        parent = os.getpid()
-
-        def stands_by():
-            while os.getppid() == parent:
-                time.sleep(0.1)
-
         for turn in range(30):
             first, *others = [child(stands_by) for _ in range(4)]
             os.kill(first, signal.SIGKILL)
@@ -469,12 +468,6 @@ def test_an_area_whose_swapon_or_swapoff_was_killed_can_be_switched_on_at_once(s
         space, array = make()
         other = area + "2"
         hotswap.swapon(other, size="64M", priority=-1)
-        parent = os.getpid()
-
-        def stands_by():
-            while os.getppid() == parent:
-                time.sleep(0.1)
-
         bystanders = [child(stands_by) for _ in range(2)]
         ready, tell = os.pipe()
 

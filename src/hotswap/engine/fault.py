@@ -89,21 +89,22 @@ from cython.cimports.hotswap.engine.stream import (
 )
 from cython.cimports.hotswap.engine.stride import stride_step
 from cython.cimports.hotswap.engine.swap_map import swap_free
+from cython.cimports.hotswap.engine.waking import waking_is_dear
 from cython.cimports.libc.errno import EIO
 from cython.cimports.libc.stdint import uint64_t
 
 
 def fault_main(index):
-    """A handler thread: serves faults until the space is closed. Before it sleeps it looks for the next fault for a while, awake, as waking
-    takes about as long as a read does where the processor has halted; one handler of a space at a time, and after looks in vain ever
-    more seldom."""
+    """A handler thread: serves faults until the space is closed. Where waking a thread is dear it looks for the next fault for a while before
+    it sleeps, awake; one handler of a space at a time, and after looks in vain ever more seldom."""
     mm = mm_at(index)
+    awake: cython.bint = WATCH_NS and waking_is_dear()
     fault = cython.declare(arch.fault_info)
     asleep: cython.int = 0  # how often it slept since its last look
     barren: cython.int = 0  # and how often it will before the next
     while not arch.load(cython.address(mm.stop)):
         got = arch.mmu_next(mm.fd, cython.address(fault))
-        if got == 0 and WATCH_NS and asleep >= barren and not arch.swap(cython.address(mm.watched), 1):
+        if got == 0 and awake and asleep >= barren and not arch.swap(cython.address(mm.watched), 1):
             got = arch.mmu_watch(waiters[index], mm.fd, cython.address(fault), WATCH_NS)
             arch.store(cython.address(mm.watched), 0)
             barren = 0 if got > 0 else 2 * barren + 1 if barren < BARREN_MOST else barren

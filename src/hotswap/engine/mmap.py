@@ -13,7 +13,7 @@ from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_sweep, frames
 from cython.cimports.hotswap.engine.calm import calm_enter, calm_leave
 from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.family import own
-from cython.cimports.hotswap.engine.fault import fault_main, release_entry, waiters
+from cython.cimports.hotswap.engine.fault import WATCH_NS, fault_main, release_entry, waiters
 from cython.cimports.hotswap.engine.folio import entry_set
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.lru import lru_remove, lru_setup
@@ -55,6 +55,7 @@ from cython.cimports.hotswap.engine.shm import here_close, shm_detach
 from cython.cimports.hotswap.engine.sigbus import sigbus_add, sigbus_remove
 from cython.cimports.hotswap.engine.sizes import FOLIOS_LEAST, kept_pages, set_up_pools
 from cython.cimports.hotswap.engine.store.ram import ram_disown, rams_wake
+from cython.cimports.hotswap.engine.waking import waking_ask
 from cython.cimports.libc.errno import EAGAIN, EBUSY, EINVAL, EMFILE, ENOMEM, ENOSPC, ENOSYS
 from cython.cimports.libc.stdint import int64_t, uint64_t
 
@@ -207,6 +208,8 @@ def staging_begin(mm):
 def start_threads(mm, handlers):
     arch.store(cython.address(mm.watched), 0)  # in a child of fork one of its parent's may have
     if handlers:
+        if WATCH_NS:
+            waking_ask()  # before there are handlers, who would disturb each other
         waiter = arch.mmu_waiter(mm.fd, mm.stopper)
         if waiter < 0:
             return waiter
