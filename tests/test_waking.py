@@ -22,7 +22,7 @@ def test_faults_that_come_about_when_a_handler_goes_to_sleep_are_served(threads,
     words[:] = np.arange(PAGES, dtype="u8")[:, None] + np.arange(512, dtype="u8")
     wrong = []
 
-    def touches(number):
+    def touches(number, words):
         chance = random.Random(SEED + number)
         for _ in range(1500 // threads):
             page = chance.randrange(PAGES)
@@ -30,7 +30,7 @@ def test_faults_that_come_about_when_a_handler_goes_to_sleep_are_served(threads,
                 wrong.append(page)
             time.sleep(chance.choice((0, 0, 20e-6, 60e-6, 150e-6, 2e-3)))
 
-    crew = [threading.Thread(target=touches, args=(number,), daemon=True) for number in range(threads)]
+    crew = [threading.Thread(target=touches, args=(number, words), daemon=True) for number in range(threads)]
     for one in crew:
         one.start()
     for one in crew:
