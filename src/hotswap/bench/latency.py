@@ -3,11 +3,15 @@
 The array has one and a half times the limit (``--limit``, at least 64 MiB) and is written front to back. First pages are touched from its end
 towards its beginning: a scan, whose large folios are in the swap cache by readahead. Then a word in each of many pages, chosen at random, is read and
 written: those faults bring in single pages, and some find theirs where it was written from. Which kind of fault a touch was is read off the space's
-counters. The least is ``roundtrip``: as many bytes that 40 lines on userfaultfd copy in, in the same process, as long after one another.
+counters. The least is ``roundtrip``: as many bytes that 40 lines on userfaultfd copy in, in the same process, as long after one another. Where its two
+threads run makes most of the difference, and a scheduler may put them either way, so both ways are measured: on a processor each, and on one.
 """
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from statistics import median, mode
+from threading import Timer, get_native_id
 from time import perf_counter
 from typing import NamedTuple
 
@@ -15,14 +19,15 @@ import numpy as np
 
 from ..sizes import PAGE
 from .data import Words, words_of
-from .plan import RAW, Settings
+from .plan import RAW, RAW_TOGETHER, Settings
 from .workloads import Memory, Report
 
 OTHERS = ("faults_major", "faults_zero", "faults_write", "direct_reclaims")  # slow for other reasons
 LEAST = 20  # touches of the right kind that make a sample
 MOST = 400
 TOUCHES = 150_000  # at random: one in 200 is of the right kind
-RAW_BYTES = 16 << 20
+RAW_BYTES = 64 << 20
+AFTER = 0.002  # seconds: the thread that serves has been started
 
 
 class Hit(NamedTuple):
@@ -37,10 +42,11 @@ def run(memory: Memory, settings: Settings, report: Report) -> str | None:
     for page in range(pages):
         words[page] = np.arange(page, page + words.shape[1])
     anywhere = np.random.default_rng(12)
-    for _ in range(settings.repeat):
-        random = anywhere.integers(0, pages, TOUCHES).tolist()
-        for measure, order in (("W12 scan fault", reversed(range(pages))), ("W12 fault", random)):
-            hits = touch(memory, words, order, measure == "W12 fault")
+    for measure in ("W12 scan fault", "W12 fault"):
+        for _ in range(settings.repeat):
+            scan = measure == "W12 scan fault"
+            order = reversed(range(pages)) if scan else anywhere.integers(0, pages, TOUCHES).tolist()
+            hits = touch(memory, words, order, not scan)
             if hits is None:
                 return "a page came back with other bytes than were put there"
             if wrong := compare(hits, measure, report):
@@ -83,8 +89,25 @@ def compare(hits: list[Hit], measure: str, report: Report) -> str | None:
         return f"{measure}: only {len(alike)} touches found their page in the swap cache, {LEAST} are needed"
     report(measure, median(hit.wait for hit in alike) * 1e6)
     size = max(pages, 1) * PAGE
-    raw = roundtrip.measure(RAW_BYTES // size, size, int(median(hit.pause for hit in alike) * 1e9))
-    if isinstance(raw, int):
-        return f"a plain userfaultfd does not work here: error {-raw}"
-    report(measure, median(raw) / 1e3, RAW)
+    for system in (RAW, RAW_TOGETHER):
+        with placed(apart=system == RAW):
+            raw = roundtrip.measure(RAW_BYTES // size, size, int(median(hit.pause for hit in alike) * 1e9))
+        if isinstance(raw, int):
+            return f"a plain userfaultfd does not work here: error {-raw}"
+        report(measure, median(raw[len(raw) // 2 :]) / 1e3, system)
     return None
+
+
+@contextmanager
+def placed(apart: bool) -> Iterator[None]:
+    """On one processor, this thread and those that it starts in the first milliseconds; ``apart``: they on all others, where there are any."""
+    may = os.sched_getaffinity(0)
+    here = {min(may)}
+    os.sched_setaffinity(0, (may - here if apart else here) or may)
+    later = Timer(AFTER, os.sched_setaffinity, (get_native_id(), here))
+    later.start()
+    try:
+        yield
+    finally:
+        later.join()
+        os.sched_setaffinity(0, may)

@@ -86,7 +86,7 @@ SYSTEMS: dict[str, str] = {
 }
 SWAPPING = frozenset({"kernel-file", "kernel-zram"})  # need root and the kernel's swap
 CAGED = SWAPPING | {"memmap", "memmap-random", "dask"}  # held to the limit by a memory cgroup
-RAW = "userfaultfd"  # the system of W12's other row
+RAW, RAW_TOGETHER = "userfaultfd", "userfaultfd-1cpu"  # the systems of W12's other rows
 
 # Who takes part, where that is not everybody. A step of W11 or W12 gives the rows of both that it compares.
 TAKES_PART: dict[str, frozenset[str]] = {

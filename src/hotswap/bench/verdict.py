@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from .plan import LESS_IS_BETTER, RAW, SYSTEMS, Row
+from .plan import LESS_IS_BETTER, RAW, RAW_TOGETHER, SYSTEMS, Row
 from .progress import figure
 
 DISK = "disk"
@@ -50,7 +50,7 @@ def measures(rows: Sequence[Row]) -> list[str]:
 
 def peers(rows: Sequence[Row]) -> list[str]:
     """The systems in ``rows`` that hotswap is compared with, without the disk."""
-    return [s for s in (*SYSTEMS, RAW) if s != "hotswap" and any(r.system == s for r in rows)]
+    return [s for s in (*SYSTEMS, RAW, RAW_TOGETHER) if s != "hotswap" and any(r.system == s for r in rows)]
 
 
 def goals(rows: Sequence[Row]) -> list[str]:
