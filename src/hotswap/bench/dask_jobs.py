@@ -13,6 +13,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count as counter
 from time import perf_counter
 from typing import Any
 
@@ -202,10 +203,13 @@ def matmul(client: Any, settings: Settings, report: Report) -> Outcome:
         made_of.append(make)
         del rows
     found: list[Any] = []
+    rounds = counter()
 
     def once() -> None:
         found.clear()
-        found.append(kept(client, da.matmul(factors[0], factors[1])))
+        # Of the same name dask has the result already, where it has not let go of the last round's yet.
+        first = factors[0].map_blocks(as_it_is, round=next(rounds), dtype=np.float32)
+        found.append(kept(client, da.matmul(first, factors[1])))
 
     jobs.samples("W6 matmul", settings, once, report)
     wrong = None
@@ -214,6 +218,10 @@ def matmul(client: Any, settings: Settings, report: Report) -> Outcome:
         wrong = wrong or same(again, make, f"factor {which + 1}", settings)
     product = found[0]
     return wrong, jobs.crc(product[k : k + some].compute() for k in range(0, side, some))
+
+
+def as_it_is(block: Any, round: int) -> Any:
+    return block
 
 
 def kmeans(client: Any, settings: Settings, report: Report) -> Outcome:
