@@ -41,7 +41,7 @@ def walk(step, count=64, start=1 << 20):
     return [start + number * step for number in range(count)]
 
 
-@pytest.mark.parametrize("step", [16, 37, 5000, -16, -300])
+@pytest.mark.parametrize("step", [2, 37, 5000, -2, -300])
 def test_who_goes_in_equal_steps_is_read_ahead_for(step):
     reader = Reader()
     pages = walk(step)
@@ -49,13 +49,6 @@ def test_who_goes_in_equal_steps_is_read_ahead_for(step):
     assert not any(had[:4]) and all(had[8:])
     assert set(pages[16:]) <= set(reader.asked)
     assert all((page - pages[0]) % step == 0 for page in reader.asked) and len(set(reader.asked)) == len(reader.asked)
-
-
-@pytest.mark.parametrize("step", [2, 8, 15, -8])
-def test_of_short_steps_all_that_lies_between_is_read_instead(step):
-    reader = Reader()
-    assert not any(reader.fault(page) for page in walk(step))
-    assert not reader.asked
 
 
 @pytest.mark.parametrize("step", [37, -37])

@@ -4,7 +4,6 @@ from hotswap.engine.mm cimport Mm
 cdef enum:
     STRIDE_NONE = -1
     STRIDE_SURE = 3             # times that a reader came a few steps further, one after the other: it is a stride
-    STRIDE_LEAST = 16           # pages, 64 KiB, of a step: of a shorter one all that lies between is read as soon
     STRIDE_TIMES = 8            # of which no more are counted: what keeps a stride that others pass by
     STRIDE_NEAR = 8             # steps between two faults, at most, and how far back one may be: loops are unrolled and reordered
     STRIDE_REACH = 16384        # pages, 64 MiB: who is further away is somebody else

@@ -6,8 +6,7 @@ further three times it is sure, and from then on folios are read ahead at that d
 between. It is expected as far as was read ahead and a few steps more, as what was mapped with others or never left makes
 no fault; and a few steps back. Sure strides keep their place for some turns.
 
-Strides are hints, as streams are (stream.py): who goes from one page to the next is a stream's, and so is who goes in short steps, as
-all that lies between is read as soon then.
+Strides are hints, as streams are (stream.py): who goes from one page to the next is a stream's.
 """
 
 import cython
@@ -99,7 +98,7 @@ def stride_learn(mm, page, pages):
     step = arch.load(cython.address(stride.step))
     apart: uint64_t = page - last if page > last else last - page
     both = common(apart, step)
-    if both <= pages or both < STRIDE_LEAST or apart > STRIDE_NEAR * both or step > STRIDE_NEAR * both:
+    if both <= pages or apart > STRIDE_NEAR * both or step > STRIDE_NEAR * both:
         stride_begin(mm, number, page)
         return
     arch.store(cython.address(stride.last), page)
