@@ -7,7 +7,8 @@ cdef enum:
     EMPTIERS = 2            # threads that empty one area
     BOUNCE_PAGES = 512      # what each has in hand at a time, 2 MiB: the largest folio
     FOUND = 65536           # entries that one look at an address space collects at most
-    CLAIM = 64              # and that a thread takes in hand at a time
+    CLAIM = 256             # and that a thread takes in hand at a time
+    HOLE = 16               # slots of others, at most, that are read along so that a transfer stays one: less than another one costs
 
 cdef enum:                  # how a swapoff stands
     OFF_IDLE = 0
@@ -23,13 +24,15 @@ cdef enum:                  # what swapoff_progress() tells
     OFF_SLOT = 4            # where it failed
     OFF_WAITING = 5         # the process that is waited for
 
-cdef struct Run:            # folios in hand: entries locked, slots in a row
-    uint64_t offset
+cdef struct Run:            # folios in hand: entries locked, slots close to each other
+    uint64_t offset         # the first slot, and how many there are from it on
+    uint64_t span
     int order
     int count
     int seen                # order of the folio that was looked at last
     int next                # where in the list to go on
     uint64_t pages[512]
+    uint64_t slots[512]
 
 cdef struct Emptying:       # one swapoff; a row for each area
     int type
@@ -70,10 +73,12 @@ cdef void sweep(Emptying *job, int index) noexcept nogil
 cdef void empty_mm(Emptying *job, Mm *mm) noexcept nogil
 cdef uint64_t collect(Emptying *job, Mm *mm, uint64_t start) noexcept nogil
 cdef void empty_main(int type) noexcept nogil
+cdef bint stops(Emptying *job) noexcept nogil
 cdef void lock_run(Emptying *job, Mm *mm, int start, int end, Run *run) noexcept nogil
 cdef bint lock_found(Emptying *job, Mm *mm, Found *found, Run *run) noexcept nogil
 cdef void empty_run(Emptying *job, Mm *mm, Run *run, uint64_t bounce) noexcept nogil
-cdef uint64_t unreadable(Emptying *job, Run *run, uint64_t *buffer) noexcept nogil
+cdef int run_read(Emptying *job, Run *run, uint64_t bounce) noexcept nogil
+cdef uint64_t run_place(Run *run, int number, uint64_t bounce) noexcept nogil
 cdef int move_elsewhere(Emptying *job, Mm *mm, Run *run, int done, uint64_t bounce, bint behind) noexcept nogil
 cdef int move_parts(Emptying *job, Mm *mm, Run *run, int number, uint64_t bounce) noexcept nogil
 cdef int load(Emptying *job, Mm *mm, Run *run, int number, uint64_t bounce) noexcept nogil

@@ -7,8 +7,8 @@ Other processes of the family do their part when they are asked (everyone.py).
 
 Emptying visits every address space and shared object on the mmlist, hand over hand. ``collect`` notes which folios have their bytes in the
 area, sorted by slot; threads take them in hand in turn: entries locked (only ever tried: a folio somebody works on is left
-for the next round), slots in a row read in one large transfer, written to other areas in a row likewise, and only when those
-are full put into memory within the limit. A clean folio in memory just lets its slots go. The data never has to fit in
+for the next round), slots next to each other read in one large transfer, a few of others in between along with them, written to other
+areas in a row likewise, and only when those are full put into memory within the limit. A clean folio in memory just lets its slots go. The data never has to fit in
 memory, and what the emptying threads hold is a constant (EMPTIERS x BOUNCE_PAGES).
 
 It ends when no slot is in use, however that came about (R13): nothing but the guard keeps others from being inside then,
@@ -58,6 +58,7 @@ from cython.cimports.hotswap.engine.mm import (
 )
 from cython.cimports.hotswap.engine.reclaim import charge_now, shrink
 from cython.cimports.hotswap.engine.shm import shm_fill, shm_said
+from cython.cimports.hotswap.engine.store.contract import STORE_FILE
 from cython.cimports.hotswap.engine.store.ram import ram_stop
 from cython.cimports.hotswap.engine.swap_map import swap_inuse, swapcache_free
 from cython.cimports.hotswap.engine.swapon import area_free_tables
@@ -266,7 +267,7 @@ def empty_main(type):
     turn = arch.add(cython.address(job.turn), 1) - 1
     bounce: uint64_t = job.bounce + ((turn * BOUNCE_PAGES) << 12)
     run = cython.declare(Run)
-    while not arch.load(cython.address(job.failed)) and not arch.load(cython.address(job.cancel)):
+    while not stops(job):
         end = cython.cast(cython.int, arch.add(cython.address(job.claimed), CLAIM))
         place: cython.int = end - CLAIM
         if place >= job.found_count:
@@ -274,7 +275,7 @@ def empty_main(type):
         if end > job.found_count:
             end = job.found_count
         used: cython.bint = guard_use_mm(mm.index)  # before any entry is locked
-        while place < end and not arch.load(cython.address(job.failed)):
+        while place < end and not stops(job):
             lock_run(job, mm, place, end, cython.address(run))
             place = run.next
             if run.count:
@@ -282,21 +283,25 @@ def empty_main(type):
         guard_unuse_mm(mm.index, used)
 
 
+def stops(job):
+    return arch.load(cython.address(job.failed)) or arch.load(cython.address(job.cancel))
+
+
 def lock_run(job, mm, start, end, run):
-    """Locks folios from ``start`` on whose slots are in a row and whose bytes are only there."""
+    """Locks folios from ``start`` on whose slots are in a row, but for holes, and whose bytes are only there."""
+    # What is not held can be read where it is a place in a file, and is not looked at.
+    hole: uint64_t = HOLE if area_at(job.type).store == STORE_FILE else 0
     run.count = 0
+    run.span = 0
     run.next = start
     while run.next < end:
         found = cython.address(job.found[run.next])
-        if run.count and (
-            found.offset != run.offset + (cython.cast(uint64_t, run.count) << run.order)
-            or (run.count + 1) << run.order > BOUNCE_PAGES
-        ):
+        size: uint64_t = cython.cast(uint64_t, 1) << run.order if run.count else 0
+        after: uint64_t = found.offset - run.offset if run.count else 0
+        if run.count and (after > run.span + hole or after + size > BOUNCE_PAGES):
             return
         if not lock_found(job, mm, found, run):
             run.next += 1
-            if run.count:
-                return
             continue
         if run.count and run.seen != run.order:
             # A folio of another size: it starts the next run.
@@ -306,6 +311,8 @@ def lock_run(job, mm, start, end, run):
             run.offset = found.offset
             run.order = run.seen
         run.pages[run.count] = found.page
+        run.slots[run.count] = found.offset
+        run.span = after + (cython.cast(uint64_t, 1) << run.order)
         run.count += 1
         run.next += 1
 
@@ -338,13 +345,11 @@ def lock_found(job, mm, found, run):
 
 def empty_run(job, mm, run, bounce):
     """May block. Reads a run in one transfer and puts it elsewhere; every entry is unlocked at the end, whatever happened."""
-    buffer = cython.declare(uint64_t[1])
-    buffer[0] = bounce
-    failed = area_read(area_at(job.type), buffer, 1, cython.cast(uint64_t, run.count) << run.order, run.offset)
+    read = run_read(job, run, bounce)
     done: cython.int = 0
-    if failed:
-        fail(job, EIO, unreadable(job, run, buffer))
-    while done < run.count and not failed:
+    if read < run.count:
+        fail(job, EIO, run.slots[read])
+    while done < run.count and read == run.count:
         got = move_elsewhere(job, mm, run, done, bounce, False)
         if got == 0 and run.order:
             got = move_parts(job, mm, run, done, bounce)
@@ -360,13 +365,23 @@ def empty_run(job, mm, run, bounce):
         arch.bit_unlock(cython.address(pte.state), arch.load(cython.address(pte.state)))
 
 
-def unreadable(job, run, buffer):
-    """May block. Which folio of a run it was that could not be read: its first slot."""
+def run_read(job, run, bounce):
+    """May block. Reads a run, in one transfer; where that fails, which may be for what is between, folio by folio. How many folios could be
+    read, from the first on."""
+    place = cython.declare(uint64_t[1])
+    place[0] = bounce
+    if not area_read(area_at(job.type), place, 1, run.span, run.offset):
+        return run.count
     for number in range(run.count):
-        slot = run.offset + (cython.cast(uint64_t, number) << run.order)
-        if area_read(area_at(job.type), buffer, 1, cython.cast(uint64_t, 1) << run.order, slot):
-            return slot
-    return run.offset
+        place[0] = run_place(run, number, bounce)
+        if area_read(area_at(job.type), place, 1, cython.cast(uint64_t, 1) << run.order, run.slots[number]):
+            return number
+    return run.count
+
+
+def run_place(run, number, bounce):
+    """Where the bytes of a folio of a run are that was read to ``bounce``."""
+    return bounce + ((run.slots[number] - run.offset) << 12)
 
 
 def move_elsewhere(job, mm, run, done, bounce, behind):
@@ -375,7 +390,7 @@ def move_elsewhere(job, mm, run, done, bounce, behind):
     source = cython.declare(uint64_t[BOUNCE_PAGES])
     first = cython.declare(uint64_t[1])
     for number in range(done, run.count):
-        source[number - done] = bounce + (cython.cast(uint64_t, number) << (12 + run.order))
+        source[number - done] = run_place(run, number, bounce)
     if behind:
         got = swap_writeback(job.type, mm, run.pages[done], source, run.count - done, run.order, first)
     else:
@@ -385,7 +400,7 @@ def move_elsewhere(job, mm, run, done, bounce, behind):
     swapcache_free(first[0], got << run.order)
     for number in range(got):
         page = run.pages[done + number]
-        old = make_entry(job.type, run.offset + (cython.cast(uint64_t, done + number) << run.order))
+        old = make_entry(job.type, run.slots[done + number])
         entry = first[0] + (cython.cast(uint64_t, number) << run.order)
         arch.bit_unlock(cython.address(mm.ptes[page].state), pte_make(PTE_SWAPPED, run.order, entry))
         release_entry(old, run.order)
@@ -398,11 +413,11 @@ def move_parts(job, mm, run, number, bounce):
     stays where it is, for the next visit. 1; 0 when none does, or -EAGAIN."""
     entries = cython.declare(uint64_t[BOUNCE_PAGES])
     size = 1 << run.order
-    out = swap_writeout_parts(mm, run.pages[number], bounce + (cython.cast(uint64_t, number) << (12 + run.order)), size, entries)
+    out = swap_writeout_parts(mm, run.pages[number], run_place(run, number, bounce), size, entries)
     if out <= 0:
         return out
     first = run.pages[number]
-    old = make_entry(job.type, run.offset + (cython.cast(uint64_t, number) << run.order))
+    old = make_entry(job.type, run.slots[number])
     shadow: uint32_t = mm.ptes[first].prev
     page: cython.int = size
     while page > 0:  # the folio's own entry last
@@ -427,13 +442,13 @@ def load(job, mm, run, number, bounce):
         if not charge_now(mm, size):
             return 0
     page = run.pages[number]
-    source: uint64_t = bounce + (cython.cast(uint64_t, number) << (12 + run.order))
+    source = run_place(run, number, bounce)
     if mm.shared:
         shm_fill(mm, page, size << 12, source)
     else:  # protected, as above: the first write asks
         arch.check(not arch.mmu_copy(mm.fd, address_of(mm, page), source, size << 12, True), b"a folio can be mapped")
     lru_insert(mm, page, run.order, 0)
-    old = make_entry(job.type, run.offset + (cython.cast(uint64_t, number) << run.order))
+    old = make_entry(job.type, run.slots[number])
     arch.bit_unlock(cython.address(mm.ptes[page].state), pte_make(PTE_DIRTY, run.order, 0))
     release_entry(old, run.order)
     arch.add(cython.address(job.loaded), size)

@@ -18,7 +18,7 @@ Lock order: as in swapoff.py. No guard is held over a transfer.
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.area import SWP_WRITEOK, area_at, area_read
+from cython.cimports.hotswap.engine.area import SWP_WRITEOK, area_at
 from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.family import own
 from cython.cimports.hotswap.engine.found import Found, sort_found
@@ -42,7 +42,7 @@ from cython.cimports.hotswap.engine.store.ram import (
     ram_spared,
     rams,
 )
-from cython.cimports.hotswap.engine.swapoff import BOUNCE_PAGES, FOUND, Emptying, Run, collect, lock_run, move_elsewhere
+from cython.cimports.hotswap.engine.swapoff import BOUNCE_PAGES, FOUND, Emptying, Run, collect, lock_run, move_elsewhere, run_read
 from cython.cimports.libc.errno import ENOMEM
 from cython.cimports.libc.stdint import uint64_t
 
@@ -223,12 +223,10 @@ def keep_cold(job, mm, oldest):
 def move_run(job, mm, run):
     """May block. Reads a run and writes it to an area behind; every entry is unlocked at the end, whatever happened. Where it fails
     nothing has changed, and this go ends."""
-    buffer = cython.declare(uint64_t[1])
-    buffer[0] = job.bounce
-    failed = area_read(area_at(job.type), buffer, 1, cython.cast(uint64_t, run.count) << run.order, run.offset)
+    read = run_read(job, run, job.bounce)
     done: cython.int = 0
     got: cython.int = 1
-    while done < run.count and not failed and got:
+    while done < run.count and read == run.count and got:
         got = move_elsewhere(job, mm, run, done, job.bounce, True)
         done += got
     if done < run.count:

@@ -10,7 +10,7 @@ Source: seed 001: swapoff is interrupted, or runs out of memory; the area is ins
                                           move_elsewhere() returns
                                         empty_run()                         // of the second
                                           area_read() returns               // EIO
-                                          unreadable() returns
+                                          run_read() returns
                                           move_elsewhere() returns          // whatever the buffer held
     user_read()                       <- other bytes than were written
 
