@@ -123,7 +123,7 @@ def lru_refault(mm, page, order, run):
         if pte.prev & 1:
             mm.active_pages += CAME_BACK * size
         lru_bounds(mm)
-        if mm.active.pages + size > mm.active_pages:
+        if run >= SCAN_RUN and mm.active.pages + size > mm.active_pages:
             mm.turn += 1
             active = mm.turn >= EXCHANGE
             if active:
