@@ -1,4 +1,5 @@
 from libc.stdint cimport uint64_t
+from hotswap cimport arch
 from hotswap.engine.mm cimport Mm
 
 cdef enum:
@@ -13,9 +14,14 @@ cdef enum:                  # what became of a fault
     FAULT_RESTS = 3         # a process of the family died, and everybody is asked to rest
     FAULT_LOST = 2          # its page was poisoned before, or belongs to no array
 
+cdef struct Looks:          # of a handler, for the next fault
+    int asleep              # how often it slept since its last
+    int barren              # and how often it will before the next
+
 cdef int waiters[64]        # a process's own: by row (MMS), what its handlers sleep on; 0: none
 
 cdef void fault_main(int index) noexcept nogil
+cdef int fault_wait(Mm *mm, arch.fault_info *fault, Looks *looks) noexcept nogil
 cdef void serve(Mm *mm, uint64_t address, int flags) noexcept nogil
 cdef int serve_or_wait(Mm *mm, uint64_t address, int flags) noexcept nogil
 cdef int serve_once(Mm *mm, uint64_t address, int flags) noexcept nogil

@@ -1,6 +1,6 @@
 """The way of a fault, top to bottom. Longer than 400 lines: it is one way, and reads in one go.
 
-``fault_main`` waits for one; ``serve_once`` finds the range and locks the entry of the folio, in the size that suits (``folio_fit`` in
+``fault_main`` waits for one (``fault_wait``); ``serve_once`` finds the range and locks the entry of the folio, in the size that suits (``folio_fit`` in
 folio.py); ``fault_folio`` looks at what it says:
 
 - never touched: ``first_touch`` maps zeros, or moves zeroed pages in (``zeros_moved``);
@@ -95,26 +95,38 @@ from cython.cimports.libc.stdint import uint64_t
 
 
 def fault_main(index):
-    """A handler thread: serves faults until the space is closed. Where waking a thread is dear it looks for the next fault for a while before
-    it sleeps, awake; one handler of a space at a time, and after looks in vain ever more seldom."""
+    """A handler thread: serves faults until the space is closed."""
     mm = mm_at(index)
-    awake: cython.bint = WATCH_NS and waking_is_dear()
     fault = cython.declare(arch.fault_info)
-    asleep: cython.int = 0  # how often it slept since its last look
-    barren: cython.int = 0  # and how often it will before the next
+    looks = cython.declare(Looks)
+    looks.asleep = 0
+    looks.barren = 0
     while not arch.load(cython.address(mm.stop)):
         got = arch.mmu_next(mm.fd, cython.address(fault))
-        if got == 0 and awake and asleep >= barren and not arch.swap(cython.address(mm.watched), 1):
-            got = arch.mmu_watch(waiters[index], mm.fd, cython.address(fault), WATCH_NS)
-            arch.store(cython.address(mm.watched), 0)
-            barren = 0 if got > 0 else 2 * barren + 1 if barren < BARREN_MOST else barren
-            asleep = 0
         if got == 0:
-            got = arch.mmu_wait(waiters[index], mm.fd, cython.address(fault))
-            asleep += 1
+            got = fault_wait(mm, cython.address(fault), cython.address(looks))
         arch.check(got >= 0, b"faults can be read")
         if got > 0:
             serve(mm, fault.address, fault.flags)
+
+
+def fault_wait(mm, fault, looks):
+    """May block: until there may be a fault; 0: somebody else has it. Where waking a thread is dear it looks for the next one for a while before it
+    sleeps, awake: one handler of a space at a time, and after looks in vain ever more seldom."""
+    waiter = waiters[mm.index]
+    got: cython.int = 0
+    if WATCH_NS and waking_is_dear() and looks.asleep >= looks.barren and not arch.swap(cython.address(mm.watched), 1):
+        got = arch.mmu_watch(waiter, mm.fd, fault, WATCH_NS)
+        arch.store(cython.address(mm.watched), 0)
+        looks.asleep = 0
+        if got > 0:
+            looks.barren = 0
+        elif looks.barren < BARREN_MOST:
+            looks.barren = 2 * looks.barren + 1
+    if got == 0:
+        got = arch.mmu_wait(waiter, mm.fd, fault)
+        looks.asleep += 1
+    return got
 
 
 def serve(mm, address, flags):
@@ -279,8 +291,10 @@ def zeros_moved(mm, page, order):
 
 
 def fill_in(mm, page, order, value):
-    """One value over and over, made here: no slot, no transfer."""
+    """One value over and over, made here: no slot, no transfer. A reader is told of all the same: a scan gets the folios behind whole."""
     if value == 0:
+        if not order:  # of a larger one first_touch() does
+            readahead_after(mm, page, order)
         return first_touch(mm, page, order)
     arch.add(cython.address(mm.counter[FAULTS_ZERO]), 1)
     if not charge(mm, cython.cast(uint64_t, 1) << order):
@@ -290,7 +304,9 @@ def fill_in(mm, page, order, value):
         uncharge(mm, cython.cast(uint64_t, 1) << order)
         return arch.load(cython.address(mm.ptes[page].state))
     arch.fill(frame_address(mm, frame), cython.cast(uint64_t, 4096) << order, value)
-    return map_folio(mm, page, order, frame, 0, True)
+    state = map_folio(mm, page, order, frame, 0, True)
+    readahead_after(mm, page, order)
+    return state
 
 
 def swap_in(mm, page, order, state, write):
