@@ -28,12 +28,14 @@ class Reader:
         self.life = twin.load(["stride"])
         self.mm = self.life.mm.mm_at(0)
         self.asked: list[int] = []
+        self.scans: list[int] = []  # where one in short steps was handed to the streams: that page, or as far below 0
 
     def fault(self, page):
         """Whether a stride had it."""
         steps = self.life.stride.Steps.make()
         sure = self.life.stride.stride_went_on(self.mm, page, 1, 64, steps)
         self.asked += [steps.page + number * steps.step for number in range(steps.count)]
+        self.scans += [-page if steps.back else page] if steps.short else []
         return sure
 
 
@@ -41,7 +43,7 @@ def walk(step, count=64, start=1 << 20):
     return [start + number * step for number in range(count)]
 
 
-@pytest.mark.parametrize("step", [2, 37, 5000, -2, -300])
+@pytest.mark.parametrize("step", [12, 37, 5000, -12, -300])
 def test_who_goes_in_equal_steps_is_read_ahead_for(step):
     reader = Reader()
     pages = walk(step)
@@ -49,6 +51,16 @@ def test_who_goes_in_equal_steps_is_read_ahead_for(step):
     assert not any(had[:4]) and all(had[8:])
     assert set(pages[16:]) <= set(reader.asked)
     assert all((page - pages[0]) % step == 0 for page in reader.asked) and len(set(reader.asked)) == len(reader.asked)
+
+
+@pytest.mark.parametrize("step", [2, 8, 11, -2, -11])
+def test_who_goes_in_short_steps_is_a_scan(step):
+    reader = Reader()
+    pages = walk(step)
+    had = [reader.fault(page) for page in pages]
+    first = had.index(True)
+    assert first < 8 and abs(reader.scans[0]) == pages[first] and (reader.scans[0] < 0) == (step < 0)
+    assert not reader.asked
 
 
 @pytest.mark.parametrize("step", [37, -37])
@@ -112,6 +124,31 @@ def test_a_column_is_read_without_what_lies_between(areas, folio, faults, direct
         assert seen["readahead_pages"] > 0.5 * wanted and seen["pages_in"] < 1.5 * wanted + 2000, seen
         assert seen["faults_major"] < 0.5 * 1500, seen
         del array, column
+
+
+@pytest.mark.parametrize("direction", [1, -1], ids=["down", "up"])
+@pytest.mark.parametrize("small", [False, True], ids=["large folios", "single pages"])
+def test_what_lies_between_short_steps_is_read_along(areas, small, direction):
+    """Two pages of eight, as in the tiles of a matrix: few faults, and large folios again where they had become single pages. Of those the
+    first quarters count less, where the reader waits for a disk that reads page by page."""
+    areas(1, "320M")
+    with Space("32M") as space:
+        rows = 4096
+        array = space.empty((rows, 8 * 512), "u8")
+        for number in range(rows):
+            array[number] = np.arange(number, number + 8 * 512)
+        rng = np.random.default_rng(SEED)
+        for page in rng.permutation(8 * rows) if small else ():
+            assert array.reshape(-1)[page * 512] == page // 8 + page % 8 * 512
+        space.limit = "5M"
+        space.limit = "32M"
+        for number, turn in zip(range(rows)[::direction], range(rows)):
+            if turn == (rows * 3 // 4 if small else 0):
+                before = space.stats()
+            assert array[number, 1024] == number + 1024 and array[number, 2047] == number + 2047
+        seen = change(space, before)
+        del array
+    assert seen["faults_major"] + seen["faults_minor"] < (rows // 4 * 2 * 3 // 4 if small else rows * 2 // 8), seen
 
 
 def made(**more):

@@ -43,7 +43,15 @@ from cython.cimports.hotswap.engine.mm import (
 )
 from cython.cimports.hotswap.engine.sizes import before_order, largest_order
 from cython.cimports.hotswap.engine.store.file import EACH
-from cython.cimports.hotswap.engine.stream import STREAM_NONE, Ahead, stream_begins, stream_expected, stream_new, stream_went_on
+from cython.cimports.hotswap.engine.stream import (
+    STREAM_NONE,
+    Ahead,
+    stream_begins,
+    stream_expected,
+    stream_new,
+    stream_sparse,
+    stream_went_on,
+)
 from cython.cimports.hotswap.engine.stride import Steps, stride_went_on
 from cython.cimports.hotswap.engine.swap_map import swap_count, swap_has_cache
 from cython.cimports.libc.errno import EBUSY
@@ -66,6 +74,8 @@ def readahead_after(mm, page, order):
         ):
             if steps.count:
                 ask_steps(mm, cython.address(steps))
+            elif steps.short:
+                stream_sparse(mm, page, cython.cast(uint64_t, 1) << order, steps.back)
             return
         stream_new(mm, page, cython.cast(uint64_t, 1) << order, resident_before(mm, page))
         return

@@ -3,6 +3,7 @@ from hotswap.engine.mm cimport Mm
 
 cdef enum:
     STREAM_NONE = -1
+    SPARSE_WINDOW = 64      # pages: who came in short steps is expected within these
 
 cdef struct Ahead:          # pages that are worth reading now
     uint64_t page
@@ -11,7 +12,8 @@ cdef struct Ahead:          # pages that are worth reading now
 
 cdef int stream_expected(Mm *mm, uint64_t page) noexcept nogil
 cdef uint64_t stream_run(Mm *mm, uint64_t page) noexcept nogil
-cdef void stream_new(Mm *mm, uint64_t page, uint64_t pages, uint64_t run) noexcept nogil
+cdef int stream_new(Mm *mm, uint64_t page, uint64_t pages, uint64_t run) noexcept nogil
+cdef void stream_sparse(Mm *mm, uint64_t page, uint64_t pages, bint back) noexcept nogil
 cdef void stream_touched(Mm *mm, uint64_t page, uint64_t pages, bint begins) noexcept nogil
 cdef void stream_begins(Mm *mm, int number) noexcept nogil
 cdef void stream_went_on(Mm *mm, int number, uint64_t page, uint64_t pages, uint64_t most, Ahead *ahead) noexcept nogil

@@ -38,13 +38,23 @@ def stream_run(mm, page):
 
 
 def stream_new(mm, page, pages, run):
-    """Somebody read there who was not expected. ``run``: pages before it that he may have come over."""
-    stream = cython.address(mm.streams[arch.add(cython.address(mm.stream_turn), 1) % STREAMS])
+    """Somebody read there who was not expected. ``run``: pages before it that he may have come over. The stream's number."""
+    number = cython.cast(cython.int, arch.add(cython.address(mm.stream_turn), 1) % STREAMS)
+    stream = cython.address(mm.streams[number])
     arch.store(cython.address(stream.next), page + pages)
     arch.store(cython.address(stream.first), page)
     arch.store(cython.address(stream.window), pages)
     arch.store(cython.address(stream.ahead), page + pages)
     arch.store(cython.address(stream.run), run + pages)
+    return number
+
+
+def stream_sparse(mm, page, pages, back):
+    """Somebody came to ``page`` in short steps: he is expected some steps further on either side, and all between is read."""
+    stream = cython.address(mm.streams[stream_new(mm, page, pages, 0)])
+    arch.store(cython.address(stream.window), SPARSE_WINDOW)
+    if back:
+        arch.store(cython.address(stream.ahead), page)
 
 
 def stream_touched(mm, page, pages, begins):
@@ -75,7 +85,10 @@ def stream_went_on(mm, number, page, pages, most, ahead):
     asked = arch.load(cython.address(stream.ahead))
     edge: uint64_t = page if back else page + pages
     run: uint64_t = arch.load(cython.address(stream.first)) - edge if back else edge - arch.load(cython.address(stream.next))
-    if back == (asked >= arch.load(cython.address(stream.next))):  # it turned round
+    if back == (asked >= arch.load(cython.address(stream.next))):  # it turned round, unless it steps over pages anyway
+        if window >= 2 * SPARSE_WINDOW and run < pages + (SPARSE_WINDOW >> 2):
+            ahead.pages = 0
+            return
         window = pages
         asked = edge
         run -= arch.load(cython.address(stream.run))

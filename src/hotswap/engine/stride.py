@@ -6,7 +6,8 @@ further three times it is sure, and from then on folios are read ahead at that d
 between. It is expected as far as was read ahead and a few steps more, as what was mapped with others or never left makes
 no fault; and a few steps back. Sure strides keep their place for some turns.
 
-Strides are hints, as streams are (stream.py): who goes from one page to the next is a stream's.
+Strides are hints, as streams are (stream.py). Who goes from one page to the next is a stream's, and so is who goes in short steps, once he is
+sure: all of what lies between costs less to read than to leave out (decision 20).
 """
 
 import cython
@@ -17,8 +18,9 @@ from cython.cimports.libc.stdint import int64_t, uint64_t
 
 def stride_went_on(mm, page, pages, most, steps):
     """A fault brought in ``pages`` at ``page``, where no stream expected it. What to read now, in ``steps``, ``most`` folios at most; false: it
-    is no stride's, or none that is sure."""
+    is no stride's, or none that is sure. ``steps.short``: it is one in short steps, and a stream's from now on."""
     steps.count = 0
+    steps.short = False
     number = stride_at(mm, page)
     if number == STRIDE_NONE:
         stride_learn(mm, page, pages)
@@ -34,6 +36,11 @@ def stride_went_on(mm, page, pages, most, steps):
         arch.store(cython.address(stride.back), page < arch.load(cython.address(stride.first)))
         return False
     back: cython.bint = arch.load(cython.address(stride.back)) != 0
+    if step < STRIDE_LEAST:
+        steps.short = True
+        steps.back = back
+        stride_begin(mm, number, page)
+        return True
     if (page >= last) == back:
         return True  # one of those that it passed
     went: uint64_t = (last - page if back else page - last) // step
