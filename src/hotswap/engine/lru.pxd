@@ -6,8 +6,8 @@ cdef enum:
     AGED = 256              # folios that one round of ageing moves at most
     ACTIVE_LEAST = 16       # of memory: ``active`` has at least one part in so many,
     ACTIVE_MOST = 10        # and may have all but one part in so many
-    EXCHANGE = 8            # one in so many refaults takes the place of an active folio
-    SCAN_RUN = 16           # pages passed in a row: a scan's
+    EXCHANGE = 8            # of a scan's refaults one in so many takes the place of an active folio
+    SCAN_RUN = 16           # who passed so many pages in a row is a scan
     PASSING_LEAST = 32      # of memory: so much passes through before anything else is spared for it
     LONG_RUN = 8            # a scan is long that has passed all of memory but one part in so many
     CAME_BACK = 2           # pages that ``active`` grows by for one that came back; for one that leaves it shrinks by one

@@ -7,8 +7,9 @@ memory may go to ``active``, where it is safe.
 
 How much ``active`` holds follows from what it is worth. A folio that was there and was evicted since takes a page from its size; if it comes back
 soon it gives two. So while at least half of them come back ``active`` grows, up to nine tenths; and where what was used lately is not used again it shrinks to next to
-nothing, and the oldest leaves first. Once it is full only one refault in eight takes the place of an older one: what is used in turns, as in a loop
-over more than fits, would else go round through both lists and never be there when it is wanted (decision 15 has figures).
+nothing, and the oldest leaves first. Once it is full a refault takes the place of the oldest. Of those that a scan brings back only one in eight does: what is
+used in turns, as in a loop over more than fits, would else go round through both lists and never be there when it is wanted (decisions 15 and 23
+have figures).
 
 A scan of more than memory holds would take the place of all that, and be gone itself before it comes round. So what comes in by a scan that has passed
 nearly all of memory (``run``, stream.py), and has not been in lately, only passes: it leaves first, in order, and what would have left before it is

@@ -179,7 +179,7 @@ cdef struct Mm:
     bint lru_cut            # of an object: who had lru_lock died, the lists are not used until they are made anew (shm_death.py)
     uint64_t active_pages   # that ``active`` should have
     uint64_t passing        # pages of ``inactive`` that have PTE_PASSING
-    int turn                # refaults since one of them took the place of an active folio
+    int turn                # refaults of scans since one of them took the place of an active folio
     arch.word clock         # pages evicted so far
     # Frames
     arch.mutex frame_lock
