@@ -360,3 +360,15 @@ def flipper(paths):
 
 if __name__ == "__main__" and sys.argv[1:2] == ["--watch"]:
     watch(int(sys.argv[2]))
+
+
+def searched(machine, strategy):
+    """What the first schedule of the race lab's finds that ends badly, or None; and how many were tried."""
+    tried = 0
+    while strategy.begin():
+        outcome = machine.run(strategy)
+        strategy.ended(machine, outcome)
+        tried += 1
+        if outcome.finding:
+            return outcome.finding, tried
+    return None, tried

@@ -1,6 +1,7 @@
 """Folios that change their size, on the engine as it is run from source: who may come in between, and what they find."""
 
 import pytest
+import support
 
 from hotswap.lab.findings import WrongEnd
 from hotswap.lab.machine import Actor, Machine
@@ -43,15 +44,9 @@ def searched(world, actors, check, strategy):
         world.audit()
 
     machine = Machine(world.twin, [Actor(name, function) for name, function in actors.items()], at_the_end)
-    ran = 0
-    while strategy.begin():
-        outcome = machine.run(strategy)
-        strategy.ended(machine, outcome)
-        ran += 1
-        if outcome.finding:
-            return outcome.finding
-    assert ran > 10
-    return None
+    finding, tried = support.searched(machine, strategy)
+    assert finding or tried > 10
+    return finding
 
 
 def strategies(schedules=250):
