@@ -381,7 +381,8 @@ def test_memory_and_slots_go_back_when_the_last_view_dies(areas, space):
     assert used() > 4 * MIB
     del buffer
     assert eventually(lambda: used() == 0)
-    assert space.stats()["resident_bytes"] == empty
+    # A read that was on its way when the array died gives its frames back when it ends, a few ms later.
+    assert eventually(lambda: space.stats()["resident_bytes"] == empty)
 
 
 def test_an_array_may_die_on_any_thread(areas, space):
