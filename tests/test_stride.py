@@ -154,6 +154,28 @@ def test_what_lies_between_short_steps_is_read_along(areas, small, direction):
     assert small or seen["faults_major"] + seen["faults_minor"] < looked, seen  # of twice as many touches
 
 
+@pytest.mark.parametrize("direction", [1, -1], ids=["down", "up"])
+@pytest.mark.parametrize("scanned", [False, True], ids=["as written", "after a scan"])
+def test_steps_as_long_as_the_first_folio_given_are_no_scan(areas, scanned, direction):
+    """Rows of 64 KiB: what a fault is given that nobody expected reaches right up to where the next one is. Four columns, each in another page
+    of the rows, the first page among them."""
+    areas(1, "320M")
+    with Space("32M") as space:
+        rows = 2048
+        array = space.empty((rows, 16 * 512), "u8")
+        for number in range(rows):
+            array[number] = np.arange(number, number + 16 * 512)
+        if scanned:
+            assert int(array.sum()) == rows * (16 * 512) * (rows + 16 * 512 - 2) // 2
+        before = space.stats()
+        for page in (0, 5, 15, 8):
+            column = array[::direction, 512 * page + 100]
+            assert np.array_equal(column, np.arange(rows)[::direction] + 512 * page + 100)
+        seen = change(space, before)
+        del array, column
+    assert seen["pages_in"] < 2 * 4 * rows + 2000, seen  # as a scan's 16 times as many as are wanted
+
+
 def made(**more):
     """A space of single pages that are all out, in two areas, and readers in steps of two: pages 0, 2, 4 and 6."""
     world = World(**more)

@@ -10,7 +10,9 @@ Size follows use, by three rules (levels: 4 KiB, 64 KiB, and what the limit allo
 - **First touches** grow: next to a folio that was touched before, one a level larger is made, else a single page.
 - **A swapped-out folio** comes in whole for a reader that was expected there (readahead.py), or if it was read ahead. Anybody else
   gets the part he touched: a single page where faults are scattered, 64 KiB where most faults belong to scans, as they are then likely to
-  begin another (``dense``), or all of it if it left so lately that the cache still has it. What remains is as it was, in smaller folios. So is what a write to a clean folio leaves clean.
+  begin another (``dense``), or all of it if it left so lately that the cache still has it. The next fault of whoever was given 64 KiB is a
+  trial (stream.py): one page, as who goes in steps of 64 KiB would be there too. What remains is as it was, in smaller folios. So is
+  what a write to a clean folio leaves clean.
 - **Readahead** makes large ones again: neighbours that are out, in slots that are neighbours too, become one before they are read.
 
 Where a space is given a size of folios there is one level and no rule applies. A folio of any size is still split where no area has its
@@ -45,7 +47,7 @@ from cython.cimports.hotswap.engine.mm import (
     pte_order,
 )
 from cython.cimports.hotswap.engine.sizes import before_order, largest_order, next_order
-from cython.cimports.hotswap.engine.stream import STREAM_NONE, stream_expected
+from cython.cimports.hotswap.engine.stream import STREAM_NONE, stream_expected, stream_on_trial
 from cython.cimports.hotswap.engine.swap_map import swap_any_cached
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 
@@ -105,12 +107,16 @@ def wanted_order(mm, vma, folio, page, write):
         follows: cython.bint = page == folio and (folio == vma.start or kind_at(mm, folio - 1) == PTE_DIRTY)
         return have if follows else sparse_order(mm, vma, have)
     if kind == PTE_SWAPPED or kind == PTE_FILLED:
-        scan: cython.bint = stream_expected(mm, page) != STREAM_NONE
+        number = stream_expected(mm, page)
+        scan: cython.bint = number != STREAM_NONE
+        trial: cython.bint = scan and stream_on_trial(mm, number)
         left: cython.bint = arch.load(cython.address(vma.dense)) >= DENSE
-        whole: cython.bint = scan or have == 0 or (kind == PTE_SWAPPED and cache_has(mm, pte_entry(state), 1 << have, left))
-        order = have if whole else sparse_order(mm, vma, have)
+        whole: cython.bint = (
+            have == 0 or (scan and not trial) or (kind == PTE_SWAPPED and cache_has(mm, pte_entry(state), 1 << have, left))
+        )
+        order = have if whole else (0 if trial else sparse_order(mm, vma, have))
         order = order if order < most else most
-        if order == have:  # the last look: once a fault
+        if order == have and not trial:  # the last look: once a fault
             scan_noted(vma, scan)
         return order
     return have if have < most or kind != PTE_NONE else most

@@ -109,6 +109,7 @@ cdef struct Stream:         # a sequential reader; a hint, its words are read an
     arch.word window        # pages to read ahead
     arch.word ahead         # how far that has been asked for; below ``next`` when it goes backwards
     arch.word run           # pages it has passed, those that were in memory too
+    arch.word trial         # 1: it was given more than it came for; its next fault is given one page, and shows whether it goes on to the next
 
 cdef struct Stride:         # a reader that goes in equal steps; a hint, likewise (stride.py)
     arch.word first         # the page it began at

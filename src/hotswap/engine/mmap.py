@@ -146,6 +146,7 @@ def set_up_words(mm, limit, order):
         arch.store(cython.address(mm.streams[number].next), 0)
         arch.store(cython.address(mm.streams[number].window), 0)
         arch.store(cython.address(mm.streams[number].run), 0)
+        arch.store(cython.address(mm.streams[number].trial), 0)
         arch.store(cython.address(mm.streams[number].ahead), 0)
     for number in range(STRIDES):
         arch.store(cython.address(mm.strides[number].last), 0)

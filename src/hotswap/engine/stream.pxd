@@ -17,4 +17,6 @@ cdef void stream_sparse(Mm *mm, uint64_t page, uint64_t pages, bint back) noexce
 cdef void stream_touched(Mm *mm, uint64_t page, uint64_t pages, bint begins) noexcept nogil
 cdef void stream_begins(Mm *mm, int number) noexcept nogil
 cdef void stream_went_on(Mm *mm, int number, uint64_t page, uint64_t pages, uint64_t most, Ahead *ahead) noexcept nogil
+cdef bint stream_on_trial(Mm *mm, int number) noexcept nogil
+cdef void stream_tried(Mm *mm, int number, uint64_t page) noexcept nogil
 cdef void stream_moved(Mm *mm, uint64_t page, uint64_t to) noexcept nogil

@@ -2,7 +2,9 @@
 
 A stream is what a reader had last (``first`` to before ``next``) and a window of pages, within which it is expected on either side: not
 just at the edge, since what is in memory makes no fault. A window grows twofold each time its reader comes, and shrinks to what it
-read then when it turns round. Where nobody was expected a new stream begins, in place of the oldest.
+read then when it turns round. Where nobody was expected a new stream begins, in place of the oldest. If it was given more than the page it
+came for, who it is shows when it comes next: right behind what it had are those who want all of it and those who go in steps as long as
+that. So then it is given one page (``trial``), and is expected so near to it that who comes there wants all (decision 20).
 
 Streams are hints: their words are read and written without a lock; a wrong one costs a read, or a folio that is smaller than it might be.
 """
@@ -10,6 +12,7 @@ Streams are hints: their words are read and written without a lock; a wrong one 
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.mm import STREAMS
+from cython.cimports.hotswap.engine.stride import STRIDE_LEAST
 from cython.cimports.libc.stdint import uint64_t
 
 
@@ -46,7 +49,13 @@ def stream_new(mm, page, pages, run):
     arch.store(cython.address(stream.window), pages)
     arch.store(cython.address(stream.ahead), page + pages)
     arch.store(cython.address(stream.run), run + pages)
+    arch.store(cython.address(stream.trial), pages > 1)
     return number
+
+
+def stream_on_trial(mm, number):
+    """Was it given more than it came for, and not yet shown to want that?"""
+    return arch.load(cython.address(mm.streams[number].trial)) != 0
 
 
 def stream_sparse(mm, page, pages, back):
@@ -69,6 +78,7 @@ def stream_touched(mm, page, pages, begins):
         arch.store(cython.address(stream.first), page)
         arch.store(cython.address(stream.next), page + pages)
         arch.store(cython.address(stream.ahead), page + pages)
+        arch.store(cython.address(stream.trial), 0)
         arch.add(cython.address(stream.run), page + pages - next)
 
 
@@ -81,6 +91,12 @@ def stream_went_on(mm, number, page, pages, most, ahead):
     """Its reader came to ``page``. What to read now, in ``ahead``: nothing before half of the window is used up. ``most``: pages."""
     stream = cython.address(mm.streams[number])
     back: cython.bint = page < arch.load(cython.address(stream.first))
+    if arch.load(cython.address(stream.trial)):
+        arch.store(cython.address(stream.trial), 0)
+        if pages == 1:
+            stream_tried(mm, number, page)
+            ahead.pages = 0
+            return
     window = arch.load(cython.address(stream.window)) * 2
     asked = arch.load(cython.address(stream.ahead))
     edge: uint64_t = page if back else page + pages
@@ -115,6 +131,16 @@ def stream_went_on(mm, number, page, pages, most, ahead):
         else:
             asked += ahead.pages
     arch.store(cython.address(stream.ahead), asked)
+
+
+def stream_tried(mm, number, page):
+    """The one page that a reader on trial came to: he is expected so near that he would be a scan's anyway, on either side."""
+    stream = cython.address(mm.streams[number])
+    arch.store(cython.address(stream.first), page)
+    arch.store(cython.address(stream.next), page + 1)
+    arch.store(cython.address(stream.window), STRIDE_LEAST)
+    arch.store(cython.address(stream.ahead), page + 1)
+    arch.add(cython.address(stream.run), 1)
 
 
 def stream_moved(mm, page, to):
