@@ -107,6 +107,24 @@ def test_only_what_was_written_of_a_clean_folio_is_written_out(areas, wide):
     del pages
 
 
+@pytest.mark.parametrize("step", [1, -1], ids=["forwards", "backwards"])
+def test_who_writes_in_a_row_keeps_large_folios(areas, wide, step):
+    areas(1, "256M")
+    pages = Pages(wide, 32 * MIB)
+    pages.stamp(0, pages.count, 1)
+    out(wide)
+    pages.check()
+    before = wide.stats()
+    for page in range(pages.count)[::step]:
+        pages.stamp(page, 1, 2)
+    seen = change(wide, before)
+    assert seen["faults_write"] < 2 * pages.count // 64 and seen["folio_splits"] < 10, (
+        seen
+    )  # in folios of 64 KiB it would be four times as many
+    pages.check()
+    del pages
+
+
 def test_arrays_that_are_no_multiple_of_a_folio_take_no_more_pages_than_they_need(areas, wide):
     areas()
     with Space("4M") as space:

@@ -104,8 +104,10 @@ def wanted_order(mm, vma, folio, page, write):
     have = pte_order(state)
     most = largest_order(mm, vma)
     if kind == PTE_CLEAN and write:
+        last: uint64_t = folio + (cython.cast(uint64_t, 1) << have) - 1
         follows: cython.bint = page == folio and (folio == vma.start or kind_at(mm, folio - 1) == PTE_DIRTY)
-        return have if follows else sparse_order(mm, vma, have)
+        precedes: cython.bint = page == last and (last + 1 == vma.start + vma.pages or kind_at(mm, last + 1) == PTE_DIRTY)
+        return have if follows or precedes else sparse_order(mm, vma, have)
     if kind == PTE_SWAPPED or kind == PTE_FILLED:
         number = stream_expected(mm, page)
         scan: cython.bint = number != STREAM_NONE
