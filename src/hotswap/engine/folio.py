@@ -111,7 +111,7 @@ def wanted_order(mm, vma, folio, page, write):
     if kind == PTE_SWAPPED or kind == PTE_FILLED:
         number = stream_expected(mm, page)
         scan: cython.bint = number != STREAM_NONE
-        trial: cython.bint = scan and stream_on_trial(mm, number)
+        trial: cython.bint = scan and stream_on_trial(mm, number, folio, cython.cast(uint64_t, 1) << have)
         left: cython.bint = arch.load(cython.address(vma.dense)) >= DENSE
         whole: cython.bint = (
             have == 0 or (scan and not trial) or (kind == PTE_SWAPPED and cache_has(mm, pte_entry(state), 1 << have, left))
