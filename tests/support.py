@@ -8,6 +8,7 @@ hung process can be trusted to speak. Run as a script, this file is that process
 import contextlib
 import gc
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -188,6 +189,36 @@ def eventually(holds, seconds=5.0):
             return False
         time.sleep(0.005)
     return result
+
+
+def on_terminal(words, environment):
+    """Runs a command whose standard error is a terminal; what came of it, with what it printed elsewhere, and what the terminal was sent."""
+    terminal, side = pty.openpty()
+    sent = []
+
+    def read():
+        # A read gives as much as the terminal holds, 4 KiB at most; once nobody has the other side open it fails.
+        with contextlib.suppress(OSError):
+            while part := os.read(terminal, 65536):
+                sent.append(part)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        done = subprocess.run(
+            words,
+            env={**environment, "TERM": "xterm"},
+            stdout=subprocess.PIPE,
+            stderr=side,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(side)
+        reader.join()
+        os.close(terminal)
+    return done, b"".join(sent).decode()
 
 
 def settled(space):

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import pickle
-import pty
 import resource
 import shutil
 import stat
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support import on_terminal
 
 from hotswap import areafile
 from hotswap.areafile import format_area, open_area
@@ -1053,20 +1053,7 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(path, monkeypatch):
 
 
 def test_progress_is_a_bar_on_a_terminal(path):
-    terminal, side = pty.openpty()
     script = "from hotswap.cli.mkswap import mkswap; mkswap()"
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", script, path, "--size", "2M"],
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=side,
-            env={**python_env(), "TERM": "xterm"},
-            timeout=60,
-        )
-        shown = os.read(terminal, 65536).decode()
-    finally:
-        os.close(terminal)
-        os.close(side)
-    assert done.returncode == 0 and done.stdout.startswith(b"Setting up swapspace version 1, size = 2 MiB (2093056 bytes)")
+    done, shown = on_terminal([sys.executable, "-c", script, path, "--size", "2M"], python_env())
+    assert done.returncode == 0 and done.stdout.startswith("Setting up swapspace version 1, size = 2 MiB (2093056 bytes)")
     assert "allocating" in shown and "2.1/2.1 MB" in shown.replace("\xa0", " ") or "2.0/2.0 MiB" in shown

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from support import MIB, PAGE, ROOT, SOURCES, TESTS, eventually
+from support import MIB, PAGE, ROOT, SOURCES, TESTS, eventually, on_terminal
 
 import hotswap
 from hotswap import areafile, cli, steering
@@ -410,15 +410,8 @@ def test_two_swapoffs_of_an_area_conflict_and_ctrl_c_ends_the_first_with_the_are
 
 
 def test_off_shows_a_bar_on_a_terminal_and_a_sentence_elsewhere(slow, scratch):
-    import pty
-
-    terminal, side = pty.openpty()
     words = [sys.executable, "-m", "hotswap", "off", str(slow.pid), str(scratch / "a.swap")]
-    environment = {**os.environ, "PYTHONPATH": str(SOURCES), "TERM": "xterm"}
-    done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, stderr=side, text=True, timeout=40, check=False)
-    os.close(side)
-    shown = os.read(terminal, 65536).decode()
-    os.close(terminal)
+    done, shown = on_terminal(words, {**os.environ, "PYTHONPATH": str(SOURCES)})
     assert done.returncode == 0 and "emptying" in shown and "MB" in shown
     assert re.fullmatch(r".*a\.swap is off: .* moved to other areas, .* kept in memory, in .* s \(.*/s\)\n", done.stdout)
     assert slow.end() == "checked 1"
