@@ -103,6 +103,14 @@ def test_scattered_faults_in_between_do_not_make_a_reader_forgotten():
     assert len(set(pages[50:]) - set(reader.asked)) < 15
 
 
+def matrix(space, rows, words):
+    """Each element is the sum of its row and its column."""
+    made = space.empty((rows, words), "u8")
+    for number in range(rows):
+        made[number] = np.arange(number, number + words)
+    return made
+
+
 def change(space, before):
     return {name: value - before[name] for name, value in space.stats().items()}
 
@@ -114,9 +122,7 @@ def test_a_column_is_read_without_what_lies_between(areas, folio, faults, direct
     """On real memory: half of its pages and more come before somebody touches them (nine of ten where nothing else runs), and few others do."""
     areas(1, "320M")
     with Space("16M", folio, faults=faults) as space:
-        array = space.empty((1500, ROW), "u8")
-        for number in range(len(array)):
-            array[number] = np.arange(number, number + ROW)
+        array = matrix(space, 1500, ROW)
         column = array[:, ROW // 2]
         before = space.stats()
         assert np.array_equal(column[::direction], np.arange(ROW // 2, ROW // 2 + 1500)[::direction])
@@ -135,9 +141,7 @@ def test_what_lies_between_short_steps_is_read_along(areas, small, direction):
     areas(1, "320M")
     with Space("32M") as space:
         rows = 4096
-        array = space.empty((rows, 8 * 512), "u8")
-        for number in range(rows):
-            array[number] = np.arange(number, number + 8 * 512)
+        array = matrix(space, rows, 8 * 512)
         rng = np.random.default_rng(SEED)
         for page in rng.permutation(8 * rows) if small else ():
             assert array.reshape(-1)[page * 512] == page // 8 + page % 8 * 512
@@ -162,9 +166,7 @@ def test_steps_as_long_as_the_first_folio_given_are_no_scan(areas, scanned, dire
     areas(1, "320M")
     with Space("32M") as space:
         rows = 2048
-        array = space.empty((rows, 16 * 512), "u8")
-        for number in range(rows):
-            array[number] = np.arange(number, number + 16 * 512)
+        array = matrix(space, rows, 16 * 512)
         if scanned:
             assert int(array.sum()) == rows * (16 * 512) * (rows + 16 * 512 - 2) // 2
         before = space.stats()
