@@ -106,6 +106,83 @@ def test_a_write_takes_a_page_out_of_a_clean_folio_and_the_rest_keeps_its_slots(
     world.expect_bytes(world.array, {6: NEW})
 
 
+def torn(page):
+    """A space with one array, the largest folio there can be, of which ``page`` came in by itself and all is dirty now, in parts."""
+    world = made(4, areas=1, FRAMES_LEAST=8, STAGING_LEAST=32)
+    world.evict(world.array, 4)
+    world.alone(world.twin.readahead.read_window(world.array.mm, world.array.start, 4))
+    world.alone(world.twin.cache.cache_sweep(world.array.mm, world.twin.cache.EVERY_AREA))
+    assert orders(world) == [2]
+    nobody_expected(world)
+    world.fill(world.array, [page])
+    parts = orders(world)
+    assert sorted(parts) == [0, 0, 1]
+    # All the rest is asked for by somebody who comes down from behind it.
+    reader, start = world.array.mm.streams[0], world.array.start
+    reader.first.v, reader.next.v, reader.window.v, reader.ahead.v, reader.trial.v = start + 4, start + 4, 4, start, 0
+    world.fill(world.array, range(4)[::-1])
+    assert orders(world) == parts
+    return world
+
+
+def merged(world):
+    return world.alone(world.twin.folio.folio_merge(world.array.mm, world.array.start, 2))
+
+
+@pytest.mark.parametrize("page", range(4))
+def test_what_was_torn_and_leaves_at_one_time_gets_slots_as_one_folio_has_them(page):
+    world = torn(page)
+    parts = orders(world)
+    world.evict(world.array, 4)
+    assert orders(world) == parts
+    firsts = [sum(1 << order for order in parts[:number]) for number in range(3)]
+    slots = [world.array.pte(first) >> world.twin.mm.PTE_ENTRY_SHIFT for first in firsts]
+    assert [slot - slots[0] for slot in slots] == firsts
+    world.audit()
+    assert merged(world) and orders(world) == [2]
+    world.expect_bytes(world.array)
+    world.audit()
+
+
+def test_what_leaves_at_different_times_gets_slots_where_there_are_some():
+    world = torn(0)
+    shrink = world.twin.reclaim.shrink
+    while world.array.mm.resident.v:
+        assert world.alone(shrink(world.array.mm, 1, True))
+    world.alone(world.twin.cache.cache_sweep(world.array.mm, world.twin.cache.EVERY_AREA))
+    assert not merged(world)
+    world.expect_bytes(world.array)
+    world.audit()
+
+
+@pytest.mark.parametrize("page", range(4))
+def test_a_page_on_standby_is_dropped_where_the_rest_of_a_folio_is_out(page):
+    world = torn(0)
+    world.evict(world.array, 4)
+    world.alone(world.twin.folio.folio_part(world.array.mm, world.array.start + 2))
+    assert orders(world) == [0, 0, 0, 0]
+    world.late_readahead(world.array, page)
+    assert len(world.cached()) == 1
+    assert merged(world) and orders(world) == [2] and not world.cached()
+    world.expect_bytes(world.array)
+    world.audit()
+
+
+def test_what_is_mostly_in_the_cache_or_being_read_is_left_there():
+    world = torn(0)
+    assert world.alone(world.twin.reclaim.shrink(world.array.mm, 4, True)) == 4
+    assert len(world.cached()) == 4 and not merged(world) and len(world.cached()) == 4
+    world.alone(world.twin.cache.cache_sweep(world.array.mm, world.twin.cache.EVERY_AREA))
+    mm, cache = world.array.mm, world.twin.cache
+    frame = world.alone(cache.frame_take(mm, False, 0))
+    assert not world.alone(cache.cache_reserve(mm, world.array.pte(0) >> world.twin.mm.PTE_ENTRY_SHIFT, 1, frame))
+    assert not merged(world) and len(world.cached()) == 1
+    world.alone(cache.cache_settle(mm, frame, False))
+    assert merged(world)
+    world.expect_bytes(world.array)
+    world.audit()
+
+
 @strategies()
 def test_two_first_touches_of_one_block_make_it_one_folio(strategy):
     world = World()
@@ -171,7 +248,7 @@ def readahead_merges(guard, strategy):
 
 @strategies()
 def test_a_range_goes_while_readahead_merges_it(strategy):
-    world = made(4, areas=1)
+    world = made(4, areas=1, FRAMES_LEAST=8, STAGING_LEAST=32)
     world.evict(world.array, 4)
     mm, start, unmap = world.array.mm, world.array.start, world.twin.mmap.mm_unmap
     actors = {

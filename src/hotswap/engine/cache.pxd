@@ -6,6 +6,7 @@ cdef enum:
     CACHE_MISS = -1
     CACHE_BUSY = -2
     EVERY_AREA = -1
+    SHED_MOST = 4           # of what becomes one folio one part in so many may be on standby, and is dropped
 
 cdef uint64_t frame_address(Mm *mm, int frame) noexcept nogil
 cdef void frames_setup(Mm *mm) noexcept nogil
@@ -22,6 +23,7 @@ cdef void cache_add(Mm *mm, uint64_t entry, int slots, int frame) noexcept nogil
 cdef void cache_settle(Mm *mm, int frame, bint keep) noexcept nogil
 cdef int cache_take(Mm *mm, uint64_t entry, int slots) noexcept nogil
 cdef bint cache_has(Mm *mm, uint64_t entry, int slots, bint left) noexcept nogil
+cdef bint cache_shed(Mm *mm, uint64_t entry, int slots) noexcept nogil
 cdef void cache_forget(uint64_t entry) noexcept nogil
 cdef void cache_serve() noexcept nogil
 cdef void standby_drop(Area *area, Mm *owner, int frame) noexcept nogil

@@ -12,7 +12,7 @@ there first: a fault that wants its bytes or a thread that wants its memory.
 Lock order: an area's ``lock``, then ``frame_lock``. Neither is held over a transfer.
 
 What protects an area's index: a section of the guard and in it the area's lock. cache_reserve(), cache_add(), cache_take(),
-cache_forget() and cache_remove() enter by themselves, before HAS_CACHE is cleared and until after the last look (R02, R12); the index_*()
+cache_shed(), cache_forget() and cache_remove() enter by themselves, before HAS_CACHE is cleared and until after the last look (R02, R12); the index_*()
 functions are told the area by one who is inside. Frames and their lists are under ``frame_lock``; a frame in the cache
 pins its slots, and so the area, until somebody has claimed it.
 """
@@ -35,7 +35,7 @@ from cython.cimports.hotswap.engine.mm import (
     mm_at,
     mmlist_hold_mine,
 )
-from cython.cimports.hotswap.engine.swap_map import cache_flag_clear, cache_flag_set, cached_only
+from cython.cimports.hotswap.engine.swap_map import cache_flag_clear, cache_flag_set, cached_only, cached_slots
 from cython.cimports.libc.errno import EBUSY, ENOENT
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 
@@ -275,6 +275,29 @@ def cache_has(mm, entry, slots, left):
     arch.mutex_unlock(cython.address(area.lock))
     guard.exit(type)
     return held
+
+
+def cache_shed(mm, entry, slots):
+    """Is none of the slots, which are about to be one folio's, in the cache? A small part of them is taken out of it for that, where it is only on
+    standby; more is worth a transfer, and stays. Caller: the folios' entries. Guard and locks: its own."""
+    type = entry_type(entry)
+    area: cython.pointer(Area) = guard.enter(type)
+    if not area:
+        return False
+    offset = entry_offset(entry)
+    arch.mutex_lock(cython.address(area.lock))
+    cached = cached_slots(area, offset, slots)
+    if cached and cached <= slots // SHED_MOST:
+        for k in range(slots):
+            handle = index_find(area, entry + k) if cached_slots(area, offset + k, 1) else 0
+            if handle and (handle >> HANDLE_SHIFT) - 1 == cython.cast(uint32_t, mm.index):
+                frame: cython.int = handle & ((1 << HANDLE_SHIFT) - 1)
+                if k + mm.frames[frame].slots <= slots:
+                    standby_drop(area, mm, frame)
+        cached = cached_slots(area, offset, slots)
+    arch.mutex_unlock(cython.address(area.lock))
+    guard.exit(type)
+    return cached == 0
 
 
 def cache_forget(entry):

@@ -13,7 +13,8 @@ Size follows use, by three rules (levels: 4 KiB, 64 KiB, and what the limit allo
   begin another (``dense``), or all of it if it left so lately that the cache still has it. The next fault of whoever was given 64 KiB is a
   trial (stream.py): one page, as who goes in steps of 64 KiB would be there too. What remains is as it was, in smaller folios. So is
   what a write to a clean folio leaves clean.
-- **Readahead** makes large ones again: neighbours that are out, in slots that are neighbours too, become one before they are read.
+- **Readahead** makes large ones again: neighbours that are out, in slots that are neighbours too, become one before they are read. So that they
+  get there, parts of what can be one folio are kept or not together (lru.py), and leave to slots in a row (reclaim.py; decision 25).
 
 Where a space is given a size of folios there is one level and no rule applies. A folio of any size is still split where no area has its
 slots in a row (writeout.py).
@@ -25,7 +26,7 @@ and by who holds the folio's own, to change it: neither waits for anything meanw
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import CLUSTER_SLOTS
-from cython.cimports.hotswap.engine.cache import cache_has
+from cython.cimports.hotswap.engine.cache import cache_has, cache_shed
 from cython.cimports.hotswap.engine.entry import entry_offset
 from cython.cimports.hotswap.engine.family import family
 from cython.cimports.hotswap.engine.lru import lru_link_behind
@@ -48,7 +49,6 @@ from cython.cimports.hotswap.engine.mm import (
 )
 from cython.cimports.hotswap.engine.sizes import before_order, largest_order, next_order
 from cython.cimports.hotswap.engine.stream import STREAM_NONE, stream_expected, stream_on_trial
-from cython.cimports.hotswap.engine.swap_map import swap_any_cached
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 
 
@@ -246,14 +246,14 @@ def folio_split(mm, folio, order):
 
 
 def folio_merge(mm, first, order):
-    """Makes what begins at page ``first`` one swapped-out folio of that order, if all of it is out, in slots in a row, and none of it
+    """Makes what begins at page ``first`` one swapped-out folio of that order, if all of it is out, in slots in a row, and little of it
     in the cache. Locks are only tried. Caller: mmap lock, the block is within a range."""
     end = cython.declare(uint64_t)
     state = merge_lock(mm, first, order, cython.address(end))
     size: uint64_t = cython.cast(uint64_t, 1) << order
     whole: cython.bint = state != 0 and end == first + size and pte_order(state) < order
     whole = whole and entry_offset(pte_entry(state)) % CLUSTER_SLOTS + size <= CLUSTER_SLOTS
-    whole = whole and not swap_any_cached(pte_entry(state), 1 << order)
+    whole = whole and cache_shed(mm, pte_entry(state), 1 << order)
     page: uint64_t = end
     while page > first:  # the folio's own last
         page -= 1

@@ -230,7 +230,7 @@ def write_some(parent, child, copies, done):
     first = cython.declare(uint64_t[1])
     for number in range(done, copies.count):
         source[number - done] = copies.buffer + (cython.cast(uint64_t, number) << (12 + copies.order))
-    got = swap_writeout(parent, copies.pages[done], source, copies.count - done, copies.order, first)
+    got = swap_writeout(parent, copies.pages[done], source, copies.count - done, copies.order, copies.order, first)
     if got <= 0:
         return 0
     swapcache_free(first[0], got << copies.order)

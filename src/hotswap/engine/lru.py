@@ -9,7 +9,8 @@ How much ``active`` holds follows from what it is worth. A folio that was there 
 soon it gives two. So while at least half of them come back ``active`` grows, up to nine tenths; and where what was used lately is not used again it shrinks to next to
 nothing, and the oldest leaves first. Once it is full a refault takes the place of the oldest. Of those that a scan brings back only one in eight does: what is
 used in turns, as in a loop over more than fits, would else go round through both lists and never be there when it is wanted (decisions 15 and 23
-have figures).
+have figures). It is one block in eight, what the largest folio there can be has room for: where that is in parts they go the same way, as they would else leave
+at different times, to slots apart, and never be one folio again (decision 25).
 
 A scan of more than memory holds would take the place of all that, and be gone itself before it comes round. So what comes in by a scan that has passed
 nearly all of memory (``run``, stream.py), and has not been in lately, only passes: it leaves first, in order, and what would have left before it is
@@ -21,7 +22,7 @@ through a list, entries are only tried.
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.mm import ACTIVATIONS, PTE_ACTIVE, PTE_PASSING, PTE_WORKINGSET, REFAULTS, pte_order
+from cython.cimports.hotswap.engine.mm import ACTIVATIONS, PTE_ACTIVE, PTE_PASSING, PTE_WORKINGSET, REFAULTS, TURNS, pte_order
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 
 
@@ -124,11 +125,9 @@ def lru_refault(mm, page, order, run):
         if pte.prev & 1:
             mm.active_pages += CAME_BACK * size
         lru_bounds(mm)
-        if run >= SCAN_RUN and mm.active.pages + size > mm.active_pages:
-            mm.turn += 1
-            active = mm.turn >= EXCHANGE
-            if active:
-                mm.turn = 0
+        # Who was given more than the least may be the beginning of one.
+        if run >= SCAN_RUN or order > mm.pools[0].order:
+            active = lru_turn(mm, page, size)
     lru_link(mm, cython.address(mm.active) if active else cython.address(mm.inactive), cython.cast(uint32_t, page), order)
     if passing and not mm.lru_cut:
         mm.passing += size
@@ -137,6 +136,29 @@ def lru_refault(mm, page, order, run):
         arch.add(cython.address(mm.counter[ACTIVATIONS]), 1)
         return PTE_ACTIVE | PTE_WORKINGSET
     return PTE_PASSING if passing else 0
+
+
+def lru_turn(mm, page, size):
+    """Under lru_lock: do so many pages that a scan brings back go to ``active``? While there is room; then those of one block in so many. What was said
+    of a part holds for the rest of the block."""
+    block: uint64_t = page >> mm.order
+    for number in range(TURNS):
+        turn = cython.address(mm.turns[number])
+        if turn.left and turn.block == block:
+            turn.left -= size if size < turn.left else turn.left
+            return turn.active
+    active: cython.bint = mm.active.pages + size <= mm.active_pages
+    if not active:
+        mm.since_exchange += 1
+        active = mm.since_exchange >= EXCHANGE
+        if active:
+            mm.since_exchange = 0
+    turn = cython.address(mm.turns[mm.turn])
+    mm.turn = (mm.turn + 1) % TURNS
+    turn.block = block
+    turn.left = (cython.cast(uint64_t, 1) << mm.order) - size
+    turn.active = active
+    return active
 
 
 def shadow_make(clock, workingset):

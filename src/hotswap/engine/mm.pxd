@@ -8,6 +8,7 @@ cdef enum:
     VMAS = 65536            # arrays in one
     STREAMS = 16            # sequential readers that readahead can tell apart
     STRIDES = 8             # and of those who go in steps
+    TURNS = 4               # blocks that scans bring back in parts, and of which it is known which way they go
     LEVELS = 3              # sizes of folios in one space
     REQUESTS = 64           # windows and stretches of steps that wait to be read ahead
     MM_NIL = -1
@@ -120,6 +121,11 @@ cdef struct Stride:         # a reader that goes in equal steps; a hint, likewis
     arch.word window        # steps to read ahead
     arch.word ahead         # how many have been asked for beyond ``last``
 
+cdef struct Turn:           # a block of which scans bring back parts (lru.py); under lru_lock
+    uint64_t block
+    uint64_t left           # pages of it that have not come; 0: nobody asks any more
+    bint active             # where they go
+
 cdef struct Request:
     uint64_t page
     uint64_t pages          # in a row; or folios, each a step further
@@ -180,7 +186,9 @@ cdef struct Mm:
     bint lru_cut            # of an object: who had lru_lock died, the lists are not used until they are made anew (shm_death.py)
     uint64_t active_pages   # that ``active`` should have
     uint64_t passing        # pages of ``inactive`` that have PTE_PASSING
-    int turn                # refaults of scans since one of them took the place of an active folio
+    Turn turns[TURNS]
+    int turn                # the next of these to be given away
+    int since_exchange      # blocks that scans brought back since one took the place of what was oldest on active
     arch.word clock         # pages evicted so far
     # Frames
     arch.mutex frame_lock

@@ -32,6 +32,7 @@ from cython.cimports.hotswap.engine.mm import (
     PTE_TAIL,
     STREAMS,
     STRIDES,
+    TURNS,
     VMAS,
     Element,
     Frame,
@@ -129,6 +130,9 @@ def set_up_words(mm, limit, order):
     mm.active_pages = 0
     mm.passing = 0
     mm.turn = 0
+    mm.since_exchange = 0
+    for number in range(TURNS):
+        mm.turns[number].left = 0
     arch.store(cython.address(mm.clock), 0)
     arch.store(cython.address(mm.full_said), 0)
     arch.store(cython.address(mm.stray), -1)

@@ -18,6 +18,8 @@ cdef bint take_out(Mm *mm, Victim *victim) noexcept nogil
 cdef void put_back(Mm *mm, Victim *victim) noexcept nogil
 cdef uint64_t write_out(Mm *mm, Victim *victims, int count) noexcept nogil
 cdef int write_run(Mm *mm, Victim *victims, int count) noexcept nogil
+cdef int whole_block(Mm *mm, Victim *victims, int count, int *least) noexcept nogil
+cdef int write_row(Mm *mm, Victim *victims, int count, int order, int unit) noexcept nogil
 cdef uint64_t write_parts(Mm *mm, Victim *victim) noexcept nogil
 cdef void restore(Mm *mm, uint64_t page, uint64_t pages, uint64_t staging) noexcept nogil
 cdef void value_set(Mm *mm, Victim *victim) noexcept nogil

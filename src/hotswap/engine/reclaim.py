@@ -5,7 +5,8 @@ The limit is kept by charging pages before they are put in memory: charge() find
 Folios leave oldest first, as lru.py has them.
 
 A round takes a batch of victims, entries locked, sorts them by address and gives them slots in a row, so that what is
-written together lies together and comes back in few, large reads. A dirty folio leaves its range by a move into an empty
+written together lies together and comes back in few, large reads. Those that are all of a block, of whatever sizes, get slots as one folio has
+them, and can be one again (folio.py). A dirty folio leaves its range by a move into an empty
 frame, after which nobody can write it; a clean one that is still write-protected is dropped, its slots hold it. Words that
 are all equal leave as that value.
 
@@ -289,26 +290,62 @@ def write_out(mm, victims, count):
 
 
 def write_run(mm, victims, count):
-    """Writes the first victims of one order to slots in a row; how many, 0 when none can be."""
-    order = victims[0].order
-    want: cython.int = 1
-    while want < count and victims[want].order == order:
-        want += 1
+    """Writes the first victims to slots in a row: those that are a block, else those of one order; how many, 0 when none can be."""
+    least = cython.declare(cython.int)
+    want = whole_block(mm, victims, count, cython.address(least))
+    written: cython.int = write_row(mm, victims, want, least, mm.order) if want else 0
+    if written == 0:
+        order = victims[0].order
+        want = 1
+        while want < count and victims[want].order == order:
+            want += 1
+        written = write_row(mm, victims, want, order, order)
+    return written
+
+
+def whole_block(mm, victims, count, least):
+    """How many of the first victims are all of a block, what the largest folio there can be has room for, in pieces; in ``least`` the order of the
+    smallest. 0: they are not."""
+    page: uint64_t = victims[0].page
+    end: uint64_t = page + (cython.cast(uint64_t, 1) << mm.order)
+    number: cython.int = 0
+    least[0] = victims[0].order
+    if victims[0].order == mm.order or page >> mm.order << mm.order != page:
+        return 0
+    while page < end and number < count and victims[number].page == page:
+        order = victims[number].order
+        least[0] = order if order < least[0] else least[0]
+        page += cython.cast(uint64_t, 1) << order
+        number += 1
+    return number if page == end else 0
+
+
+def write_row(mm, victims, count, order, unit):
+    """Writes victims, none smaller than ``order``, to slots in a row, taken as folios of order ``unit`` have them; how many."""
     addresses = cython.declare(uint64_t[BATCH])
     first = cython.declare(uint64_t[1])
-    for number in range(want):
-        addresses[number] = frame_address(mm, victims[number].frame)
-    got = swap_writeout(mm, victims[0].page, addresses, want, order, first)
+    pieces: cython.int = 0
+    for number in range(count):
+        staging = frame_address(mm, victims[number].frame)
+        for piece in range(1 << (victims[number].order - order)):
+            addresses[pieces] = staging + (cython.cast(uint64_t, piece) << (12 + order))
+            pieces += 1
+    got = swap_writeout(mm, victims[0].page, addresses, pieces, order, unit, first)
     if got <= 0:
         return 0
     arch.add(cython.address(mm.counter[PAGES_OUT]), got << order)
-    for number in range(got):
-        entry = first[0] + (cython.cast(uint64_t, number) << order)
+    entry: uint64_t = first[0]
+    end: uint64_t = entry + (cython.cast(uint64_t, got) << order)
+    written: cython.int = 0
+    while entry < end:
+        victim = cython.address(victims[written])
         if mm.shared:
-            said_out(mm, cython.address(victims[number]), PTE_SWAPPED, entry)
-        cache_add(mm, entry, 1 << order, victims[number].frame)
-        finish(mm, cython.address(victims[number]), PTE_SWAPPED, entry)
-    return got
+            said_out(mm, victim, PTE_SWAPPED, entry)
+        cache_add(mm, entry, 1 << victim.order, victim.frame)
+        finish(mm, victim, PTE_SWAPPED, entry)
+        entry += cython.cast(uint64_t, 1) << victim.order
+        written += 1
+    return written
 
 
 def write_parts(mm, victim):

@@ -17,7 +17,7 @@ cpdef int add_swap_count_continuation(uint64_t entry, int slots) noexcept nogil
 cpdef int swap_free(uint64_t entry, int slots) noexcept nogil
 cpdef long swap_count(uint64_t entry) noexcept nogil
 cpdef bint swap_has_cache(uint64_t entry) noexcept nogil
-cpdef bint swap_any_cached(uint64_t entry, int slots) noexcept nogil
+cdef int cached_slots(Area *area, uint64_t offset, int slots) noexcept nogil
 cpdef int swapcache_prepare(uint64_t entry, int slots) noexcept nogil
 cpdef int swapcache_free(uint64_t entry, int slots) noexcept nogil
 cdef bint swap_map_picture(int type, uint8_t *cells, int count) noexcept nogil

@@ -237,19 +237,12 @@ def swap_has_cache(entry):
     return cached
 
 
-def swap_any_cached(entry, slots):
-    """Does the swap cache own any of the slots? Guard and lock: its own. A hint, as above; true when the area is gone."""
-    type = entry_type(entry)
-    area: cython.pointer(Area) = guard.enter(type)
-    if not area:
-        return True
-    cached: cython.bint = False
-    arch.mutex_lock(cython.address(area.lock))
-    if in_bounds(area, entry_offset(entry), slots):
+def cached_slots(area, offset, slots):
+    """How many of the slots the swap cache has. Caller: inside the guard, the area's lock."""
+    cached: cython.int = 0
+    if in_bounds(area, offset, slots):
         for k in range(slots):
-            cached = cached or area.map[entry_offset(entry) + k] & SWAP_HAS_CACHE != 0
-    arch.mutex_unlock(cython.address(area.lock))
-    guard.exit(type)
+            cached += area.map[offset + k] & SWAP_HAS_CACHE != 0
     return cached
 
 

@@ -394,7 +394,7 @@ def move_elsewhere(job, mm, run, done, bounce, behind):
     if behind:
         got = swap_writeback(job.type, mm, run.pages[done], source, run.count - done, run.order, first)
     else:
-        got = swap_writeout(mm, run.pages[done], source, run.count - done, run.order, first)
+        got = swap_writeout(mm, run.pages[done], source, run.count - done, run.order, run.order, first)
     if got <= 0:
         return got
     swapcache_free(first[0], got << run.order)

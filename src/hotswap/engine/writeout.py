@@ -15,16 +15,16 @@ from cython.cimports.libc.errno import EAGAIN, ENOSPC
 from cython.cimports.libc.stdint import uint64_t
 
 
-def swap_writeout(mm, page, addresses, count, order, first):
-    """May block. Writes folios of one order, from the first on, to slots in a row; how many, 0 when no area takes any, -EAGAIN when one may
-    take them later (store contract). ``page`` is where the first of them belongs. ``first[0]`` is the entry of the first; each slot has a count of one and HAS_CACHE, for the caller to
+def swap_writeout(mm, page, addresses, count, order, unit, first):
+    """May block. Writes pieces of one order, from the first on, to slots in a row, taken as folios of order ``unit`` have them; how many pieces, of
+    whole units only, 0 when no area takes any, -EAGAIN when one may take them later (store contract). ``page`` is where the first of them belongs. ``first[0]`` is the entry of the first; each slot has a count of one and HAS_CACHE, for the caller to
     pass on (swap_alloc())."""
     types = cython.declare(cython.int[AREAS])
     unwanted: cython.int = -1
     none: cython.int = 0
     for turn in range(areas_by_priority(types)):
         type = types[turn]
-        done = write_to(type, mm, page, addresses, count, order, first, True)
+        done = write_to(type, mm, page, addresses, count, order, unit, first, True)
         if done > 0:
             return done
         if done == -EAGAIN:
@@ -48,20 +48,21 @@ def swap_writeback(type, mm, page, addresses, count, order, first):
     behind: cython.bint = False
     for turn in range(areas_by_priority(types)):
         if behind:
-            done = write_to(types[turn], mm, page, addresses, count, order, first, False)
+            done = write_to(types[turn], mm, page, addresses, count, order, order, first, False)
             if done > 0:
                 return done
         behind = behind or types[turn] == type
     return 0
 
 
-def write_to(type, mm, page, addresses, count, order, first, ram_too):
-    """May block. How many folios one area took; 0: it has no room, or failed; -ENOSPC: it is compressed RAM and would rather not; -EAGAIN: not
+def write_to(type, mm, page, addresses, count, order, unit, first, ram_too):
+    """May block. How many pieces one area took; 0: it has no room, or failed; -ENOSPC: it is compressed RAM and would rather not; -EAGAIN: not
     now."""
-    taken = swap_alloc(type, order, count)
+    parts: cython.int = unit - order
+    taken = swap_alloc(type, unit, count >> parts)
     if taken == 0:
         return 0
-    got = cython.cast(cython.int, taken & 0xFFFF)
+    got = cython.cast(cython.int, taken & 0xFFFF) << parts
     offset: uint64_t = taken >> 16
     # The slots that were just taken keep their area on.
     area = area_at(type)
@@ -81,7 +82,7 @@ def write_to(type, mm, page, addresses, count, order, first, ram_too):
             offset,
             -done,
         )
-    kept: cython.int = done if done > 0 else 0
+    kept: cython.int = done >> parts << parts if done > 0 else 0
     if kept < got:
         slots_drop(make_entry(type, offset + (cython.cast(uint64_t, kept) << order)), (got - kept) << order)
     if kept:
@@ -101,7 +102,7 @@ def swap_writeout_parts(mm, page, address, pages, entries):
         part: cython.int = pages - done if pages - done < PARTS else PARTS
         for number in range(part):
             addresses[number] = address + (cython.cast(uint64_t, done + number) << 12)
-        got = swap_writeout(mm, page + done, addresses, part, 0, first)
+        got = swap_writeout(mm, page + done, addresses, part, 0, 0, first)
         if got > 0:
             swapcache_free(first[0], got)
             for number in range(got):
