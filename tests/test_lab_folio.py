@@ -174,7 +174,7 @@ def test_what_is_mostly_in_the_cache_or_being_read_is_left_there():
     assert len(world.cached()) == 4 and not merged(world) and len(world.cached()) == 4
     world.alone(world.twin.cache.cache_sweep(world.array.mm, world.twin.cache.EVERY_AREA))
     mm, cache = world.array.mm, world.twin.cache
-    frame = world.alone(cache.frame_take(mm, False, 0))
+    frame = world.alone(world.twin.frames.frame_take(mm, False, 0))
     assert not world.alone(cache.cache_reserve(mm, world.array.pte(0) >> world.twin.mm.PTE_ENTRY_SHIFT, 1, frame))
     assert not merged(world) and len(world.cached()) == 1
     world.alone(cache.cache_settle(mm, frame, False))

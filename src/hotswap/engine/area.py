@@ -8,7 +8,7 @@ An area is reached in one of two ways. ``guard_enter()`` gives it to anybody, un
 who keeps it on by other means: the swapon that sets it up, the swapoff that empties it, whoever holds a slot of it (no area
 goes off with a slot in use), whoever holds ``active.lock`` and found it on the list.
 
-Lock order: ``active.lock``, then an area's ``lock``, then a frame lock (cache.py). Transfers are made with neither.
+Lock order: ``active.lock``, then an area's ``lock``, then a frame lock (frames.py). Transfers are made with neither.
 """
 
 import cython

@@ -1,32 +1,26 @@
-"""Frames and the swap cache: memory that holds a slot's bytes without being mapped.
+"""The swap cache: frames (frames.py) that hold a slot's bytes without being mapped.
 
-An address space has a fixed number of staging frames, a folio large. What is read ahead waits in one until somebody faults
-on it; what was written out stays in one until the frame is wanted for something else, so that a folio that was evicted too
-early comes back without a read. Both are found by entry, in the area's index. All frames are counted in the limit from the
-start, so taking one never needs anybody's permission.
-
-READY and EMPTY are free (with or without pages in them), BUSY is a thread's own, READING and STANDBY are in the cache:
-the slots carry HAS_CACHE and are not reused. A STANDBY frame is claimed (made BUSY) under ``frame_lock`` by whoever gets
-there first: a fault that wants its bytes or a thread that wants its memory.
+What is read ahead waits in one until somebody faults on it; what was written out stays in one until the frame is wanted for something else, so that a
+folio that was evicted too early comes back without a read. Both are found by entry, in the area's index; their slots carry HAS_CACHE and are not
+reused. A frame is READING over a transfer, then STANDBY.
 
 Lock order: an area's ``lock``, then ``frame_lock``. Neither is held over a transfer.
 
 What protects an area's index: a section of the guard and in it the area's lock. cache_reserve(), cache_add(), cache_take(),
 cache_shed(), cache_forget() and cache_remove() enter by themselves, before HAS_CACHE is cleared and until after the last look (R02, R12); the index_*()
-functions are told the area by one who is inside. Frames and their lists are under ``frame_lock``; a frame in the cache
-pins its slots, and so the area, until somebody has claimed it.
+functions are told the area by one who is inside. A frame in the cache pins its slots, and so the area, until somebody has claimed it.
 """
 
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import SWP_WRITEOK, Area
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
-from cython.cimports.hotswap.engine.family import NO_MEMBER, family, members, own
+from cython.cimports.hotswap.engine.family import NO_MEMBER, members, own
+from cython.cimports.hotswap.engine.frames import frame_put, standby_unlink
 from cython.cimports.hotswap.engine.guard.contract import guard, guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.index import HANDLE_SHIFT, index_add, index_find, index_remove
 from cython.cimports.hotswap.engine.mm import (
     FRAME_BUSY,
-    FRAME_EMPTY,
     FRAME_READING,
     FRAME_READY,
     FRAME_STANDBY,
@@ -37,130 +31,7 @@ from cython.cimports.hotswap.engine.mm import (
 )
 from cython.cimports.hotswap.engine.swap_map import cache_flag_clear, cache_flag_set, cached_only, cached_slots
 from cython.cimports.libc.errno import EBUSY, ENOENT
-from cython.cimports.libc.stdint import uint32_t, uint64_t
-
-
-def frame_address(mm, frame):
-    return mm.staging + (cython.cast(uint64_t, mm.frames[frame].page) << 12)
-
-
-def frames_setup(mm):
-    """All frames of all pools, one behind the other in the staging memory; first those that keep their pages."""
-    page: uint32_t = 0
-    number: cython.int = 0
-    for place_of_pool in range(mm.pool_count):
-        level: cython.int = mm.pool_count - 1 - place_of_pool
-        pool = cython.address(mm.pools[level])
-        pool.ready_head = NO_FRAME
-        pool.empty_head = NO_FRAME
-        pool.standby_head = NO_FRAME
-        pool.standby_tail = NO_FRAME
-        for place in range(pool.count):
-            frame = cython.address(mm.frames[number])
-            frame.level = level
-            frame.page = page
-            frame.holds = 0
-            frame.state = FRAME_EMPTY
-            frame.next = number + 1 if place + 1 < pool.count else NO_FRAME
-            if place == 0:
-                pool.empty_head = number
-            page += cython.cast(uint32_t, 1) << pool.order
-            number += 1
-
-
-def pool_for(mm, order):
-    """That with the smallest frames which hold a folio of that order."""
-    level: cython.int = 0
-    while mm.pools[level].order < order:
-        level += 1
-        arch.check(level < mm.levels, b"there are frames for the largest folio")
-    return cython.address(mm.pools[level])
-
-
-def frame_take(mm, empty, order):
-    """A frame of one's own for a folio of that order: without pages when ``empty``, else preferably with; NO_FRAME when none is
-    free or on standby."""
-    return take_of(mm, pool_for(mm, order), empty)
-
-
-def frame_take_to_read(mm, order):
-    """The same, to be read into: preferably one whose pages are huge."""
-    number: cython.int = NO_FRAME
-    pool = pool_for(mm, order)
-    if mm.pool_count > mm.levels and pool.order == mm.pools[mm.levels].order:
-        number = take_of(mm, cython.address(mm.pools[mm.levels]), False)
-    return number if number != NO_FRAME else take_of(mm, pool, False)
-
-
-def frame_kept(mm, frame):
-    return mm.pools[mm.frames[frame].level].kept
-
-
-def take_of(mm, pool, empty):
-    arch.mutex_lock(cython.address(mm.frame_lock))
-    if mm.frames_cut:
-        arch.mutex_unlock(cython.address(mm.frame_lock))
-        return NO_FRAME
-    number = pool.empty_head if empty else pool.ready_head
-    if number == NO_FRAME:
-        number = pool.ready_head if empty else pool.empty_head
-        if not empty and pool.standby_head != NO_FRAME and not mm.frames[pool.standby_head].ahead:
-            number = NO_FRAME  # pages that are there beat pages to be made, unless somebody is about to come for them
-    if number == NO_FRAME:
-        number = pool.standby_head
-    state: cython.int = FRAME_EMPTY
-    if number != NO_FRAME:
-        state = mm.frames[number].state
-        if state == FRAME_STANDBY:
-            standby_unlink(mm, number)
-        elif state == FRAME_EMPTY:
-            pool.empty_head = mm.frames[number].next
-        else:
-            pool.ready_head = mm.frames[number].next
-        mm.frames[number].state = FRAME_BUSY
-    arch.mutex_unlock(cython.address(mm.frame_lock))
-    if state == FRAME_STANDBY:
-        cache_remove(mm, number)
-    if empty and state != FRAME_EMPTY:
-        arch.mmu_drop(frame_address(mm, number), cython.cast(uint64_t, 4096) << pool.order)
-    return number
-
-
-def frame_wait(mm, order):
-    """May block. A frame to read into; those that are out come back when their transfers end. NO_FRAME, for an object only: somebody
-    died who may have had them (shm_death.py)."""
-    while True:
-        seen = arch.event_read(cython.address(mm.relief))
-        number = frame_take_to_read(mm, order)
-        if number != NO_FRAME:
-            return number
-        if mm.shared and arch.load_acquire(cython.address(family.rest)) & 1:
-            return NO_FRAME
-        arch.event_wait(cython.address(mm.relief), seen, 10000)
-
-
-def frame_put(mm, frame, state):
-    """Gives a BUSY frame back as READY or EMPTY."""
-    pool = cython.address(mm.pools[mm.frames[frame].level])
-    arch.mutex_lock(cython.address(mm.frame_lock))
-    arch.check(mm.frames[frame].state == FRAME_BUSY, b"a frame that is given back was its giver's own")
-    mm.frames[frame].state = state
-    if mm.frames_cut:
-        pass
-    elif state == FRAME_EMPTY:
-        mm.frames[frame].next = pool.empty_head
-        pool.empty_head = frame
-    else:
-        mm.frames[frame].next = pool.ready_head
-        pool.ready_head = frame
-    arch.mutex_unlock(cython.address(mm.frame_lock))
-    arch.event_wake(cython.address(mm.relief))
-
-
-def frame_moved(mm, frame, order):
-    """Gives a frame back whose first pages, a folio's, were moved away; a larger one has pages left."""
-    whole: cython.bint = order == mm.pools[mm.frames[frame].level].order
-    frame_put(mm, frame, FRAME_EMPTY if whole else FRAME_READY)
+from cython.cimports.libc.stdint import uint32_t
 
 
 def cache_reserve(mm, entry, slots, frame):
@@ -390,10 +261,6 @@ def cache_remove(mm, frame):
     guard.exit(type)
 
 
-# The index of an area. Caller: inside the guard, the area's lock. A frame that is found is some mm's whose frames have not
-# gone: an mm sweeps its frames out of every index before it goes.
-
-
 def standby_claim(mm, frame):
     """Makes a STANDBY frame the caller's own; false when somebody else was first or it is being read."""
     arch.mutex_lock(cython.address(mm.frame_lock))
@@ -403,18 +270,3 @@ def standby_claim(mm, frame):
         mm.frames[frame].state = FRAME_BUSY
     arch.mutex_unlock(cython.address(mm.frame_lock))
     return claimed
-
-
-def standby_unlink(mm, frame):
-    record = cython.address(mm.frames[frame])
-    pool = cython.address(mm.pools[record.level])
-    if mm.frames_cut:
-        return
-    if record.prev != NO_FRAME:
-        mm.frames[record.prev].next = record.next
-    else:
-        pool.standby_head = record.next
-    if record.next != NO_FRAME:
-        mm.frames[record.next].prev = record.prev
-    else:
-        pool.standby_tail = record.prev

@@ -22,20 +22,11 @@ slow too. The limit is charged before a frame is taken; who has a frame never wa
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import area_at, area_read
-from cython.cimports.hotswap.engine.cache import (
-    CACHE_BUSY,
-    cache_forget,
-    cache_take,
-    frame_address,
-    frame_kept,
-    frame_moved,
-    frame_put,
-    frame_take,
-    frame_wait,
-)
+from cython.cimports.hotswap.engine.cache import CACHE_BUSY, cache_forget, cache_take
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
 from cython.cimports.hotswap.engine.family import family
 from cython.cimports.hotswap.engine.folio import NO_FOLIO, folio_fit
+from cython.cimports.hotswap.engine.frames import frame_address, frame_kept, frame_moved, frame_put, frame_take, frame_wait
 from cython.cimports.hotswap.engine.lru import (
     lru_came,
     lru_refault,

@@ -1,6 +1,7 @@
 """The swap cache's index of an area: which frame, of whichever address space, holds an entry's slots. Chains of frames, by entry.
 
-Who calls is inside the area's guard and has its lock (cache.py).
+Who calls is inside the area's guard and has its lock (cache.py). A frame that is found is some mm's whose frames have not gone: an mm sweeps its
+frames out of every index before it goes.
 """
 
 import cython

@@ -125,8 +125,7 @@ def lru_refault(mm, page, order, run):
         if pte.prev & 1:
             mm.active_pages += CAME_BACK * size
         lru_bounds(mm)
-        # Who was given more than the least may be the beginning of one.
-        if run >= SCAN_RUN or order > mm.pools[0].order:
+        if run >= SCAN_RUN:
             active = lru_turn(mm, page, size)
     lru_link(mm, cython.address(mm.active) if active else cython.address(mm.inactive), cython.cast(uint32_t, page), order)
     if passing and not mm.lru_cut:

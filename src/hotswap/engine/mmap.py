@@ -9,12 +9,13 @@ Limits and sizes are in pages of 4096 bytes; errors are negative errnos. Nothing
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_sweep, frames_setup
+from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_sweep
 from cython.cimports.hotswap.engine.calm import calm_enter, calm_leave
 from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.family import own
 from cython.cimports.hotswap.engine.fault import WATCH_NS, fault_main, release_entry, waiters
 from cython.cimports.hotswap.engine.folio import entry_set
+from cython.cimports.hotswap.engine.frames import frames_setup
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.lru import lru_remove, lru_setup
 from cython.cimports.hotswap.engine.mm import (

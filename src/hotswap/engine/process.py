@@ -15,7 +15,7 @@ Lock order: ``forking.lock``, calm, the mmap locks of all own spaces by row, the
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.attach import shm_adopt, shm_disinherit, shm_inherit, shm_join
-from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_serve, cache_sweep, frames_setup
+from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_serve, cache_sweep
 from cython.cimports.hotswap.engine.calm import calm_begin, calm_enter, calm_go, calm_leave, calm_stop
 from cython.cimports.hotswap.engine.child import child_alone, child_note
 from cython.cimports.hotswap.engine.commit import commit_drop
@@ -34,6 +34,7 @@ from cython.cimports.hotswap.engine.family import (
     own,
 )
 from cython.cimports.hotswap.engine.family_copy import copy_space, drop_space
+from cython.cimports.hotswap.engine.frames import frames_setup
 from cython.cimports.hotswap.engine.guard.mmlist import visit_forked, visit_serve
 from cython.cimports.hotswap.engine.handle import handles_forked
 from cython.cimports.hotswap.engine.heap import heap, heap_forked

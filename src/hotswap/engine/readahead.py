@@ -13,17 +13,10 @@ keeps its area on over the transfer; on an area that is being emptied nothing is
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import area_at, area_read, area_read_each
-from cython.cimports.hotswap.engine.cache import (
-    cache_forget,
-    cache_reserve,
-    cache_settle,
-    frame_address,
-    frame_put,
-    frame_take_to_read,
-    pool_for,
-)
+from cython.cimports.hotswap.engine.cache import cache_forget, cache_reserve, cache_settle
 from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
 from cython.cimports.hotswap.engine.folio import folio_merge, folio_part
+from cython.cimports.hotswap.engine.frames import frame_address, frame_put, frame_take_to_read, pool_for
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.mm import (
     AHEAD_PAGES,

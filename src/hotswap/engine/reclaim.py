@@ -5,10 +5,10 @@ The limit is kept by charging pages before they are put in memory: charge() find
 Folios leave oldest first, as lru.py has them.
 
 A round takes a batch of victims, entries locked, sorts them by address and gives them slots in a row, so that what is
-written together lies together and comes back in few, large reads. Those that are all of a block, of whatever sizes, get slots as one folio has
-them, and can be one again (folio.py). A dirty folio leaves its range by a move into an empty
-frame, after which nobody can write it; a clean one that is still write-protected is dropped, its slots hold it. Words that
-are all equal leave as that value.
+written together lies together and comes back in few, large reads. Those that are all of a block, of whatever sizes, get
+slots as one folio has them, and can be one again (folio.py). A dirty folio leaves its range by a move into an empty frame,
+after which nobody can write it; a clean one that is still write-protected is dropped, its slots hold it. Words that are all
+equal leave as that value.
 
 Lock order: a victim's entry (tried, never waited for), then ``lru_lock`` or area and frame locks. Entries stay locked over
 the write; nothing else does. Folios charge whether they come in or are taken out, staging frames never do.
@@ -16,8 +16,9 @@ the write; nothing else does. Folios charge whether they come in or are taken ou
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.cache import cache_add, frame_address, frame_moved, frame_put, frame_take
+from cython.cimports.hotswap.engine.cache import cache_add
 from cython.cimports.hotswap.engine.folio import tail_lock
+from cython.cimports.hotswap.engine.frames import frame_address, frame_moved, frame_put, frame_take
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.lru import (
     lru_insert,
@@ -310,7 +311,7 @@ def whole_block(mm, victims, count, least):
     end: uint64_t = page + (cython.cast(uint64_t, 1) << mm.order)
     number: cython.int = 0
     least[0] = victims[0].order
-    if victims[0].order == mm.order or page >> mm.order << mm.order != page:
+    if mm.levels == 1 or victims[0].order == mm.order or page >> mm.order << mm.order != page:
         return 0
     while page < end and number < count and victims[number].page == page:
         order = victims[number].order
@@ -328,6 +329,7 @@ def write_row(mm, victims, count, order, unit):
     for number in range(count):
         staging = frame_address(mm, victims[number].frame)
         for piece in range(1 << (victims[number].order - order)):
+            arch.check(pieces < BATCH, b"a block has no more pages than a round has victims")
             addresses[pieces] = staging + (cython.cast(uint64_t, piece) << (12 + order))
             pieces += 1
     got = swap_writeout(mm, victims[0].page, addresses, pieces, order, unit, first)

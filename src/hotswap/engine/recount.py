@@ -9,9 +9,9 @@ Lock order: ``family.counting``; an mm's ``frame_lock``, an area's lock.
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.area import BUCKETS, CLUSTER_SLOTS, area_at
-from cython.cimports.hotswap.engine.cache import standby_unlink
 from cython.cimports.hotswap.engine.cluster import clusters_recount
 from cython.cimports.hotswap.engine.entry import AREAS, entry_offset, entry_type
+from cython.cimports.hotswap.engine.frames import standby_unlink
 from cython.cimports.hotswap.engine.index import index_add
 from cython.cimports.hotswap.engine.mm import (
     FRAME_READING,

@@ -17,10 +17,10 @@ Nobody else runs: no lock is taken, but the pipe's, which then gives up what it 
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.attach import lowest_of
-from cython.cimports.hotswap.engine.cache import frame_address
 from cython.cimports.hotswap.engine.commit import commit_drop
 from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.family_copy import space_bury
+from cython.cimports.hotswap.engine.frames import frame_address
 from cython.cimports.hotswap.engine.lru import lru_link, lru_setup
 from cython.cimports.hotswap.engine.mm import (
     FRAME_BUSY,

@@ -137,10 +137,12 @@ class World:
         """What read_window() does with an entry that it read just before the page came in: a frame of the cache has its slot too."""
         mm, cache, area, entry = space.mm, self.twin.cache, self.twin.area, self.twin.entry
         out = space.pte(page) >> self.twin.mm.PTE_ENTRY_SHIFT
-        frame = self.alone(cache.frame_take(mm, False, 0))
+        frame = self.alone(self.twin.frames.frame_take(mm, False, 0))
         failed = self.alone(cache.cache_reserve(mm, out, 1, frame))
         at = area.area_at(entry.entry_type(out))
-        failed = failed or self.alone(area.area_read(at, [cache.frame_address(mm, frame)], 1, 1, entry.entry_offset(out)))
+        failed = failed or self.alone(
+            area.area_read(at, [self.twin.frames.frame_address(mm, frame)], 1, 1, entry.entry_offset(out))
+        )
         assert not failed
         self.alone(cache.cache_settle(mm, frame, True))
 

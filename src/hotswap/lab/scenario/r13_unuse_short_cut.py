@@ -36,11 +36,11 @@ def setup(world):
 
 
 def actors(world):
-    cache, array = world.twin.cache, world.array
+    frames, array = world.twin.frames, world.array
 
     def reclaim():
-        frame = yield from cache.frame_take(array.mm, False, 0)
-        yield from cache.frame_put(array.mm, frame, world.twin.mm.FRAME_READY)
+        frame = yield from frames.frame_take(array.mm, False, 0)
+        yield from frames.frame_put(array.mm, frame, world.twin.mm.FRAME_READY)
 
     def reclaim_and_swapoff():
         yield from world.outside(reclaim(), array)
