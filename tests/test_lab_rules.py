@@ -78,10 +78,10 @@ def test_a_field_of_the_same_name_that_is_no_word_is_let_through():
     """``state`` of a page-table entry is a word, ``state`` of a frame stands under a lock."""
     source = "def f(mm):\n    mm.frames[0].state = 1\n"
     found = "import cython\ndef frame_put(mm, frame, state):\n    mm.frames[frame].state = state\n    return mm.ptes[0].state\n"
-    assert rules.check("hotswap.engine.cache", found) == [
-        "hotswap.engine.cache, line 4: mm.ptes[0].state is a shared word and touched without the seam"
+    assert rules.check("hotswap.engine.frames", found) == [
+        "hotswap.engine.frames, line 4: mm.ptes[0].state is a shared word and touched without the seam"
     ]
-    assert "cannot tell" in rules.check("hotswap.engine.cache", source)[0]  # f is not declared: what is its mm?
+    assert "cannot tell" in rules.check("hotswap.engine.frames", source)[0]  # f is not declared: what is its mm?
 
 
 def test_what_drifts_apart_is_found():
