@@ -372,16 +372,3 @@ def test_hotswap_run_without_an_area_of_its_own_joins_who_starts_it(scratch):
         """,
         scratch,
     )
-
-
-def test_a_program_is_started_from_a_fork_whose_descriptors_are_closed_first(scratch):
-    """With a function to run before the exec there is a fork, with handlers of its own that may just begin when all it has is closed."""
-    joins(
-        """
-        for _ in range(150):
-            done = subprocess.run(["true"], preexec_fn=lambda: None, capture_output=True, text=True)
-            assert done.returncode == 0 and not done.stderr, done
-        assert same(array)
-        """,
-        scratch,
-    )

@@ -133,13 +133,6 @@ static inline int arch_mmu_next(int fd, struct arch_fault *fault)
     struct uffd_msg m;
     for (;;) {
         ssize_t n = read(fd, &m, sizeof m);
-        if (n < 0 && errno == EBADF) {
-            /* Closed by the program: between a fork and an exec subprocess closes all it has, and the exec that ends this thread is
-             * about to come. Where none comes the caller says so. */
-            struct timespec second = { .tv_sec = 1 };
-            nanosleep(&second, NULL);
-            return -EBADF;
-        }
         if (n < 0)
             return errno == EAGAIN ? 0 : errno == EINTR ? 0 : -errno;
         if (n != sizeof m || m.event != UFFD_EVENT_PAGEFAULT)
