@@ -201,7 +201,7 @@ def _open_existing(name: str) -> int | None:
     _refuse_unsafe(name, before)
     exclusive = os.O_EXCL if stat.S_ISBLK(before.st_mode) else 0
     try:
-        fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | exclusive)
+        fd = _high(os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | exclusive))
     except FileNotFoundError:
         return None
     with _undo(name, fd, created=False):
@@ -215,9 +215,19 @@ def _open_existing(name: str) -> int | None:
     return fd
 
 
+def _high(fd: int) -> int:
+    """The same under a number that a program's next file does not get, should it close this one (arch/descriptors.h)."""
+    try:
+        high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64)
+    except OSError:  # so many are not allowed
+        return fd
+    os.close(fd)
+    return high
+
+
 def _create(name: str) -> int:
     """A locked descriptor of the new, empty file ``name``, mode 0600 whatever the umask."""
-    fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fd = _high(os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     with _undo(name, fd, created=True):
         _lock(name, fd, patience=_PATIENCE)  # another open may come first; it finds the file empty and goes
         os.fchmod(fd, 0o600)

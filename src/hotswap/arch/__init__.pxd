@@ -82,6 +82,18 @@ cdef extern from "family.h" nogil:
     void table_room_free "arch_table_room_free"(uint64_t address, uint64_t bytes)
     void table_punch "arch_table_punch"(uint64_t address, uint64_t bytes)
 
+cdef extern from "descriptors.h" nogil:
+    ctypedef struct keep "struct arch_keep":
+        int stopper
+    bint is_open "arch_is_open"(int fd)
+    int stopper "arch_stopper"()
+    void stopper_set "arch_stopper_set"(int fd)
+    int keep_begin "arch_keep_begin"(keep *k, int fd, int stopper)
+    void keep_stop "arch_keep_stop"(keep *k)
+    void keep_end "arch_keep_end"(keep *k)
+    void keep_forked "arch_keep_forked"(keep *k)
+    void keep_closed "arch_keep_closed"(keep *k)
+
 cdef extern from "mmu.h" nogil:
     enum:
         MMU_WP "ARCH_MMU_WP"
@@ -103,8 +115,6 @@ cdef extern from "mmu.h" nogil:
     void release "arch_release"(uint64_t address, uint64_t bytes)
     int mmu_register "arch_mmu_register"(int fd, uint64_t address, uint64_t bytes, bint missing)
     int mmu_next "arch_mmu_next"(int fd, fault_info *fault)
-    int stopper "arch_stopper"()
-    void stopper_set "arch_stopper_set"(int fd)
     int mmu_waiter "arch_mmu_waiter"(int fd, int stopper)
     int mmu_wait "arch_mmu_wait"(int waiter, int fd, fault_info *fault)
     int mmu_watch "arch_mmu_watch"(int waiter, int fd, fault_info *fault, uint64_t ns)

@@ -115,6 +115,8 @@ static inline int arch_disk_transfer(int fd, int write, const uint64_t *addresse
         ssize_t got = write ? pwritev(fd, next, n, (off_t)offset) : preadv(fd, next, n, (off_t)offset);
         if (got < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
+        if (got < 0)
+            arch_closed(errno);
         if (got <= 0)
             return got ? -errno : -EIO;
         offset += (uint64_t)got;
@@ -185,11 +187,11 @@ static __attribute__((noinline, unused)) int arch_disk_reopen(int process, int f
         int got = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
         close(pidfd);
         if (got >= 0)
-            return got;
+            return arch_high(got);
     }
     snprintf(name, sizeof name, "/proc/%d/fd/%d", process, fd);
     int opened = open(name, O_RDWR | O_CLOEXEC | (direct ? O_DIRECT : 0));
-    return opened < 0 ? -errno : opened;
+    return opened < 0 ? -errno : arch_high(opened);
 }
 /* Which file is it? A number that no two files share, nor a file and a pipe; 0: none. */
 static inline uint64_t arch_disk_identity(int fd)

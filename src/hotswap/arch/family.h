@@ -28,7 +28,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include "sync.h"
+#include "descriptors.h"
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -38,7 +38,7 @@
 #endif
 
 enum { ARCH_FAMILY_HEAD = 4096, ARCH_FAMILY_CLASSES = 40, ARCH_FAMILY_BITS = 40, ARCH_FAMILY_LEAST = 22, ARCH_FAMILY_SHARE = 4 };
-enum { ARCH_FAMILY_STANDING = 120, ARCH_FAMILY_FD = 64 };
+enum { ARCH_FAMILY_STANDING = 120 };
 #define ARCH_FAMILY_MAGIC 0x68736661666d0002u
 #define ARCH_FAMILY_PLACE (1ull << 44)
 
@@ -83,11 +83,7 @@ static inline int arch_family_memory(uint64_t bytes)
         fd = memfd_create("hotswap-family", MFD_CLOEXEC);
     if (fd < 0)
         return -1;
-    int high = fcntl(fd, F_DUPFD_CLOEXEC, ARCH_FAMILY_FD);  /* low numbers are the program's */
-    if (high >= 0) {
-        close(fd);
-        fd = high;
-    }
+    fd = arch_high(fd);
     if (!fchmod(fd, 0600) && !ftruncate(fd, (off_t)bytes))
         return fd;
     close(fd);
@@ -134,11 +130,7 @@ static inline struct arch_family *arch_family_join(void)
     if (!fstat(fd, &found) && S_ISREG(found.st_mode) && found.st_ino == inode && found.st_uid == geteuid()
         && arch_family_map(address, (uint64_t)found.st_size, fd)) {
         struct arch_family *family = (struct arch_family *)(uintptr_t)address;
-        int high = fcntl(fd, F_DUPFD_CLOEXEC, ARCH_FAMILY_FD);
-        if (high >= 0) {
-            close(fd);
-            fd = high;
-        }
+        fd = arch_high(fd);
         arch_family_own(family, fd, 1);
         if (family->magic == ARCH_FAMILY_MAGIC)
             return family;

@@ -10,12 +10,11 @@
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include "sync.h"
+#include "descriptors.h"
 
 /* The build machine's headers may be older than the kernel that runs: what they lack is stated here (uapi values). */
 #ifndef UFFD_USER_MODE_ONLY
@@ -68,7 +67,7 @@ static inline int arch_mmu_open(void)
     int fd = arch_mmu_open_all();
     if (fd < 0)
         fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
-    return fd < 0 ? -errno : fd;
+    return fd < 0 ? -errno : arch_high(fd);
 }
 /* Does this process get faults raised inside system calls served? */
 static inline int arch_mmu_kernel_faults(void)
@@ -143,14 +142,12 @@ static inline int arch_mmu_next(int fd, struct arch_fault *fault)
         return 1;
     }
 }
-static inline int arch_stopper(void) { int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); return fd < 0 ? -errno : fd; }
-static inline void arch_stopper_set(int fd) { uint64_t one = 1; if (write(fd, &one, sizeof one) < 0) { /* set already */ } }
 /* What all handlers of one userfaultfd sleep on: a descriptor that is ready when a fault waits or the stopper was set. A fault
  * wakes one of them and is not told to others until that one has taken it and arms the descriptor again, which wakes another if
  * there is one more. A negative errno when there are no descriptors left. */
 static inline int arch_mmu_waiter(int fd, int stopper)
 {
-    int waiter = epoll_create1(EPOLL_CLOEXEC);
+    int waiter = arch_high(epoll_create1(EPOLL_CLOEXEC));
     struct epoll_event fault = { .events = EPOLLIN | EPOLLONESHOT };
     struct epoll_event stop = { .events = EPOLLIN };
     if (waiter < 0)
@@ -171,7 +168,8 @@ static inline void arch_mmu_arm(int waiter, int fd, uint32_t events)
 static inline int arch_mmu_wait(int waiter, int fd, struct arch_fault *fault)
 {
     struct epoll_event e;
-    epoll_wait(waiter, &e, 1, -1);
+    if (epoll_wait(waiter, &e, 1, -1) < 0 && errno != EINTR)
+        return -errno;
     int got = arch_mmu_next(fd, fault);
     arch_mmu_arm(waiter, fd, EPOLLIN);
     return got;
@@ -200,10 +198,18 @@ static inline void arch_mmu_poll(int fd, int stopper)
 }
 static inline void arch_close(int fd) { close(fd); }
 
+/* A call on the userfaultfd of a space that lives. */
+static inline int arch_uffd_call(int fd, unsigned long request, void *argument)
+{
+    int failed = ioctl(fd, request, argument);
+    if (__builtin_expect(failed, 0))
+        arch_closed(errno);
+    return failed;
+}
 static inline int arch_mmu_wake(int fd, uint64_t address, uint64_t bytes)
 {
     struct uffdio_range r = { address, bytes };
-    return ioctl(fd, UFFDIO_WAKE, &r) ? -errno : 0;
+    return arch_uffd_call(fd, UFFDIO_WAKE, &r) ? -errno : 0;
 }
 /* Zero pages over an empty range, and wake. Pages that are there already stay. */
 static inline int arch_mmu_zero(int fd, uint64_t address, uint64_t bytes)
@@ -211,7 +217,7 @@ static inline int arch_mmu_zero(int fd, uint64_t address, uint64_t bytes)
     uint64_t done = 0;
     while (done < bytes) {
         struct uffdio_zeropage z = { .range = { address + done, bytes - done } };
-        if (!ioctl(fd, UFFDIO_ZEROPAGE, &z))
+        if (!arch_uffd_call(fd, UFFDIO_ZEROPAGE, &z))
             return 0;
         if (z.zeropage > 0)
             done += (uint64_t)z.zeropage;
@@ -231,7 +237,7 @@ static inline int arch_mmu_copy(int fd, uint64_t to, uint64_t from, uint64_t byt
     while (done < bytes) {
         struct uffdio_copy c = { .dst = to + done, .src = from + done, .len = bytes - done,
                                  .mode = protect ? UFFDIO_COPY_MODE_WP : 0 };
-        if (!ioctl(fd, UFFDIO_COPY, &c))
+        if (!arch_uffd_call(fd, UFFDIO_COPY, &c))
             return 0;
         if (c.copy > 0)
             done += (uint64_t)c.copy;
@@ -253,6 +259,8 @@ static inline int arch_mmu_move(int fd, uint64_t to, uint64_t from, uint64_t byt
         if (!ioctl(fd, ARCH_UFFDIO_MOVE, &m))
             return 0;
         error = errno;
+        if (done)
+            arch_closed(error);
         if (m.moved > 0) {
             done += (uint64_t)m.moved;
             tries = 0;
@@ -268,7 +276,7 @@ static inline int arch_mmu_move(int fd, uint64_t to, uint64_t from, uint64_t byt
     /* Back, page by page: the kernel may have moved more than it reported. A page that never left is in the way (EEXIST). */
     for (uint64_t undone = 0; undone < bytes; undone += 4096) {
         struct arch_uffd_move m = { .dst = from + undone, .src = to + undone, .len = 4096, .mode = allow_holes };
-        while (ioctl(fd, ARCH_UFFDIO_MOVE, &m) && errno != EEXIST)
+        while (arch_uffd_call(fd, ARCH_UFFDIO_MOVE, &m) && errno != EEXIST)
             if (errno != EAGAIN && errno != EBUSY)
                 __builtin_trap();  /* pages moved a moment ago and untouched since: nothing else can be */
     }
@@ -278,7 +286,7 @@ static inline int arch_mmu_move(int fd, uint64_t to, uint64_t from, uint64_t byt
 static inline int arch_mmu_protect(int fd, uint64_t address, uint64_t bytes, int protect)
 {
     struct arch_uffd_protect w = { address, bytes, protect ? 1 : 0 };
-    while (ioctl(fd, ARCH_UFFDIO_WRITEPROTECT, &w))
+    while (arch_uffd_call(fd, ARCH_UFFDIO_WRITEPROTECT, &w))
         if (errno != EAGAIN)
             return -errno;
     return 0;
@@ -309,6 +317,7 @@ static inline int arch_shm_open(uint64_t bytes)
     int fd = (int)syscall(SYS_memfd_create, "hotswap", 1 /* MFD_CLOEXEC */);
     if (fd < 0)
         return -errno;
+    fd = arch_high(fd);
     if (ftruncate(fd, (off_t)bytes)) {
         int error = errno;
         close(fd);
@@ -358,6 +367,8 @@ static inline int arch_shm_pipe(int *ends)
 {
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
         return -errno;
+    ends[0] = arch_high(ends[0]);
+    ends[1] = arch_high(ends[1]);
     int bytes = fcntl(ends[1], F_SETPIPE_SZ, 1 << 20);
     return bytes > 0 ? bytes : fcntl(ends[1], F_GETPIPE_SZ);
 }
@@ -370,6 +381,8 @@ static inline int64_t arch_shm_hold(int object, int end, uint64_t offset, uint64
         ssize_t got = splice(object, &at, end, NULL, bytes - held, SPLICE_F_NONBLOCK);
         if (got < 0 && errno == EINTR)
             continue;
+        if (got < 0)
+            arch_closed(errno);
         if (got <= 0)
             return held ? (int64_t)held : got ? -errno : -EIO;
         held += (uint64_t)got;
@@ -383,6 +396,8 @@ static inline int arch_shm_held(int end, uint64_t to, uint64_t bytes)
         ssize_t got = read(end, (void *)(uintptr_t)to, bytes);
         if (got < 0 && errno == EINTR)
             continue;
+        if (got < 0)
+            arch_closed(errno);
         if (got <= 0)
             return got ? -errno : -EIO;
         to += (uint64_t)got;
@@ -397,11 +412,20 @@ static inline uint64_t arch_shm_holds(int end)
     return ioctl(end, FIONREAD, &bytes) ? 0 : (uint64_t)bytes;
 }
 /* Has the object a page there? */
-static inline int arch_shm_has(int object, uint64_t offset) { return lseek(object, (off_t)offset, SEEK_DATA) == (off_t)offset; }
+static inline int arch_shm_has(int object, uint64_t offset)
+{
+    off_t found = lseek(object, (off_t)offset, SEEK_DATA);
+    if (found < 0)
+        arch_closed(errno);
+    return found == (off_t)offset;
+}
 /* Gives pages of the object back to the system, and takes them out of every mapping. */
 static inline int arch_shm_punch(int object, uint64_t offset, uint64_t bytes)
 {
-    return fallocate(object, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)bytes) ? -errno : 0;
+    if (!fallocate(object, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)bytes))
+        return 0;
+    arch_closed(errno);
+    return -errno;
 }
 /* Maps the pages of a range that the object has, write-protected when `protect`, and wakes; those that are mapped stay as they are. */
 static inline int arch_mmu_continue(int fd, uint64_t address, uint64_t bytes, int protect)
@@ -409,7 +433,7 @@ static inline int arch_mmu_continue(int fd, uint64_t address, uint64_t bytes, in
     uint64_t done = 0;
     while (done < bytes) {
         struct arch_uffd_continue c = { .start = address + done, .len = bytes - done, .mode = protect ? 2 : 0 };
-        if (!ioctl(fd, ARCH_UFFDIO_CONTINUE, &c))
+        if (!arch_uffd_call(fd, ARCH_UFFDIO_CONTINUE, &c))
             return 0;
         if (c.mapped > 0)
             done += (uint64_t)c.mapped;
@@ -426,7 +450,7 @@ static inline int arch_mmu_continue(int fd, uint64_t address, uint64_t bytes, in
 static inline int arch_mmu_poison(int fd, uint64_t address, uint64_t bytes)
 {
     struct arch_uffd_poison p = { .start = address, .len = bytes };
-    return ioctl(fd, ARCH_UFFDIO_POISON, &p) ? -errno : 0;
+    return arch_uffd_call(fd, ARCH_UFFDIO_POISON, &p) ? -errno : 0;
 }
 /* The same without the kernel's help: no access, so that SIGSEGV is raised; arch_mmu_allow() takes it back. */
 static inline int arch_mmu_forbid(uint64_t address, uint64_t bytes)

@@ -202,25 +202,28 @@ static inline void *arch_thread_trampoline(void *p)
     return NULL;
 }
 /* A handle, or 0 when the system has no room for a thread. */
+static inline uint64_t arch_thread_create(void *(*main)(void *), void *argument)
+{
+    pthread_t thread;
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int failed = pthread_create(&thread, NULL, main, argument);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return failed ? 0 : (uint64_t)thread;
+}
 static inline uint64_t arch_thread_start(arch_thread_main main, int argument, const char *name)
 {
     struct arch_start *start = malloc(sizeof *start);
-    pthread_t thread;
-    sigset_t all, old;
     if (!start)
         return 0;
     start->main = main;
     start->argument = argument;
     snprintf(start->name, sizeof start->name, "%s", name);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int failed = pthread_create(&thread, NULL, arch_thread_trampoline, start);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (failed) {
+    uint64_t thread = arch_thread_create(arch_thread_trampoline, start);
+    if (!thread)
         free(start);
-        return 0;
-    }
-    return (uint64_t)thread;
+    return thread;
 }
 /* The calling thread will not be joined by anybody. */
 static inline void arch_thread_unjoined(void) { pthread_detach(pthread_self()); }

@@ -19,6 +19,7 @@ cdef struct Looks:          # of a handler, for the next fault
     int barren              # and how often it will before the next
 
 cdef int waiters[64]        # a process's own: by row (MMS), what its handlers sleep on; 0: none
+cdef arch.keep kept[64]     # and who keeps its userfaultfd open
 
 cdef void fault_main(int index) noexcept nogil
 cdef int fault_wait(Mm *mm, arch.fault_info *fault, Looks *looks) noexcept nogil

@@ -81,7 +81,7 @@ from cython.cimports.hotswap.engine.stream import (
 from cython.cimports.hotswap.engine.stride import stride_step
 from cython.cimports.hotswap.engine.swap_map import swap_free
 from cython.cimports.hotswap.engine.waking import waking_is_dear
-from cython.cimports.libc.errno import EIO
+from cython.cimports.libc.errno import EBADF, EINVAL, EIO
 from cython.cimports.libc.stdint import uint64_t
 
 
@@ -96,9 +96,11 @@ def fault_main(index):
         got = arch.mmu_next(mm.fd, cython.address(fault))
         if got == 0:
             got = fault_wait(mm, cython.address(fault), cython.address(looks))
-        arch.check(got >= 0, b"faults can be read")
         if got > 0:
             serve(mm, fault.address, fault.flags)
+        elif got < 0:
+            arch.check(got == -EBADF or got == -EINVAL, b"faults can be read")
+            arch.keep_closed(cython.address(kept[mm.index]))  # the program did that
 
 
 def fault_wait(mm, fault, looks):

@@ -13,7 +13,7 @@ from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_sweep
 from cython.cimports.hotswap.engine.calm import calm_enter, calm_leave
 from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.family import own
-from cython.cimports.hotswap.engine.fault import WATCH_NS, fault_main, release_entry, waiters
+from cython.cimports.hotswap.engine.fault import WATCH_NS, fault_main, kept, release_entry, waiters
 from cython.cimports.hotswap.engine.folio import entry_set
 from cython.cimports.hotswap.engine.frames import frames_setup
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
@@ -213,6 +213,8 @@ def staging_begin(mm):
 
 def start_threads(mm, handlers):
     arch.store(cython.address(mm.watched), 0)  # in a child of fork one of its parent's may have
+    if mm.fd >= 0 and arch.keep_begin(cython.address(kept[mm.index]), mm.fd, mm.stopper):
+        return -EAGAIN
     if handlers:
         if WATCH_NS:
             waking_ask()  # before there are handlers, who would disturb each other
@@ -239,13 +241,13 @@ def start_one(mm, main, argument, name):
 
 def stop_threads(mm):
     arch.store_release(cython.address(mm.stop), 1)
-    if mm.stopper >= 0:
-        arch.stopper_set(mm.stopper)
+    arch.keep_stop(cython.address(kept[mm.index]))
     arch.event_wake(cython.address(mm.relief))
     arch.event_wake(cython.address(mm.pressure))
     arch.event_wake(cython.address(mm.request_event))
     for number in range(mm.thread_count):
         arch.thread_join(mm.thread[number])
+    arch.keep_end(cython.address(kept[mm.index]))
     mm.thread_count = 0
     waiter = waiters[mm.index]
     waiters[mm.index] = 0  # first: a child of fork closes what it finds here
@@ -254,11 +256,12 @@ def stop_threads(mm):
 
 
 def waiters_forked():
-    """In a child of fork: what its parent's handlers wait on."""
+    """In a child of fork: what its parent's handlers wait on is closed, and nobody keeps anything open yet."""
     for index in range(MMS):
         if waiters[index]:
             arch.close_fd(waiters[index])
         waiters[index] = 0
+        arch.keep_forked(cython.address(kept[index]))
 
 
 def tear_down(mm):

@@ -6,6 +6,7 @@ cdef enum:
     BATCH_PAGES = 512       # and their pages: a large transfer, 2 MiB
     URGENT_ROUNDS = 8       # of them, before it takes those on ``active`` too
     LARGEST = 512           # pages of the largest folio
+    PAUSE_US = 100000       # the thread in the background looks that often, when nobody calls it
     BARREN_ROUNDS = 50      # rounds that free nothing, 2 ms each, before charge() gives up
 
 cdef bint charge(Mm *mm, uint64_t pages) noexcept nogil

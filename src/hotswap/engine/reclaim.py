@@ -1,8 +1,7 @@
 """Reclaim: which folios leave, and how.
 
-The limit is kept by charging pages before they are put in memory: charge() finds room or makes it (direct reclaim). A thread in the background keeps some room ready, so that a fault seldom has to.
-
-Folios leave oldest first, as lru.py has them.
+The limit is kept by charging pages before they are put in memory: charge() finds room or makes it (direct reclaim). A thread in
+the background keeps some room ready, so that a fault seldom has to. Folios leave oldest first, as lru.py has them.
 
 A round takes a batch of victims, entries locked, sorts them by address and gives them slots in a row, so that what is
 written together lies together and comes back in few, large reads. Those that are all of a block, of whatever sizes, get
@@ -20,10 +19,7 @@ from cython.cimports.hotswap.engine.cache import cache_add
 from cython.cimports.hotswap.engine.folio import tail_lock
 from cython.cimports.hotswap.engine.frames import frame_address, frame_moved, frame_put, frame_take
 from cython.cimports.hotswap.engine.guard.contract import guard_unuse_mm, guard_use_mm
-from cython.cimports.hotswap.engine.lru import (
-    lru_insert,
-    shadow_make,
-)
+from cython.cimports.hotswap.engine.lru import lru_insert, shadow_make
 from cython.cimports.hotswap.engine.mm import (
     DIRECT_RECLAIMS,
     FOLIO_SPLITS,
@@ -52,6 +48,7 @@ from cython.cimports.hotswap.engine.mm import (
 from cython.cimports.hotswap.engine.shm import shm_drop, shm_fill, shm_said, shm_take_out
 from cython.cimports.hotswap.engine.victims import BATCH, NOBODY_YET, isolate, sort_by_page
 from cython.cimports.hotswap.engine.writeout import swap_writeout, swap_writeout_parts
+from cython.cimports.libc.errno import EBADF
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 
 
@@ -111,12 +108,15 @@ def reclaim_main(index):
     freed and made anew, each for itself."""
     mm = mm_at(index)
     small: uint64_t = 0  # pages of rounds of small folios since it last slept
+    # First a pause: a child of fork may be about to become another program.
+    arch.event_wait(cython.address(mm.pressure), arch.event_read(cython.address(mm.pressure)), PAUSE_US)
     while not arch.load(cython.address(mm.stop)):
         seen = arch.event_read(cython.address(mm.pressure))
         resident = arch.load(cython.address(mm.resident))
         budget = arch.load(cython.address(mm.budget))
         short: cython.bint = resident + low_mark(mm) > budget
-        if short or (resident + 2 * low_mark(mm) > budget and small < smallest_frames(mm) >> 1):
+        wants: cython.bint = short or (resident + 2 * low_mark(mm) > budget and small < smallest_frames(mm) >> 1)
+        if wants and (mm.shared or arch.is_open(mm.fd)):
             used: cython.bint = guard_use_mm(index)
             # What would take a large part of a small limit at one go would take what is in use.
             freed = shrink(mm, low_mark(mm), False)
@@ -125,7 +125,7 @@ def reclaim_main(index):
                 small += freed if freed < BATCH_PAGES else 0
                 continue
         small = 0
-        arch.event_wait(cython.address(mm.pressure), seen, 100000)
+        arch.event_wait(cython.address(mm.pressure), seen, PAUSE_US)
 
 
 def smallest_frames(mm):
@@ -211,7 +211,8 @@ def take_out(mm, victim):
             return False
     elif mm.features & arch.MMU_MOVE:
         failed = arch.mmu_move(mm.fd, staging, address, length)
-        if failed:  # pages shared with a child, or pinned a moment ago, become the process's own; which protection would prevent
+        if failed and failed != -EBADF:
+            # Pages shared with a child, or pinned a moment ago, become the process's own; which protection would prevent.
             arch.mmu_protect(mm.fd, address, length, False)
             if not arch.mmu_populate(address, length):
                 failed = arch.mmu_move(mm.fd, staging, address, length)

@@ -41,6 +41,7 @@ class Mmu:
     """Half of the seam: the other gives ``on_access``, ``on_block`` and ``injected``."""
 
     fault_call = Pointer("fault_call")
+    keep = StructKind("keep", {"stopper": INTEGERS["int"]})
     fault_info = StructKind("fault_info", {"address": INTEGERS["uint64_t"], "flags": INTEGERS["int"]})
 
     def __init__(self):
@@ -253,6 +254,27 @@ class Mmu:
     def mmu_watch(self, waiter, fd, fault, ns):
         """The time that it may take is none here: it looks once."""
         return self.mmu_next(fd, fault)
+
+    def is_open(self, fd):
+        return True
+
+    def keep_begin(self, keep, fd, stopper):
+        """Nobody closes a descriptor that is not his own here."""
+        keep.stopper = stopper
+        return 0
+
+    def keep_stop(self, keep):
+        if keep.stopper:
+            self.stopper_set(keep.stopper)
+
+    def keep_end(self, keep):
+        keep.stopper = 0
+
+    def keep_forked(self, keep):
+        keep.stopper = 0
+
+    def keep_closed(self, keep):
+        raise AssertionError("a descriptor is closed")
 
     def mmu_wake(self, fd, address, bytes):
         self.on_access("mmu_wake", address, bytes)
