@@ -113,12 +113,15 @@ def test_programs_that_are_started_so_are_not_disturbed_while_areas_come_and_go(
         hotswap.swapon(area + ".b", size="64M")
         thread = threading.Thread(target=churn)
         thread.start()
-        for turn in range(30):
-            done = subprocess.run(["echo", "there"], preexec_fn=lambda: None, capture_output=True, text=True)
-            assert (done.returncode, done.stdout, done.stderr) == (0, "there\\n", ""), done
-            array[turn :: 1000] += np.uint64(0)
+        def starts(turns):
+            for turn in range(turns):
+                done = subprocess.run(["echo", "there"], preexec_fn=lambda: None, capture_output=True, text=True)
+                assert (done.returncode, done.stdout, done.stderr) == (0, "there\\n", ""), done
+                array[turn::50000] += np.uint64(0)
+        starts(10)
         over = True
         thread.join()
+        starts(50)
         assert same()
         """,
         scratch,
