@@ -259,8 +259,9 @@ static inline int arch_mmu_move(int fd, uint64_t to, uint64_t from, uint64_t byt
         if (!ioctl(fd, ARCH_UFFDIO_MOVE, &m))
             return 0;
         error = errno;
-        if (done)
-            arch_closed(error);
+        if (error == EBADF && !done)
+            return -error;  /* the program closed it: nothing is in hand */
+        arch_closed(error);
         if (m.moved > 0) {
             done += (uint64_t)m.moved;
             tries = 0;
