@@ -14,7 +14,7 @@ from support import TESTS, passes, run_python
 
 FAULTS = pytest.mark.parametrize("faults", ["thread", "signal"])
 SETUP = """
-import os, signal, sys, time, hotswap, numpy as np
+import contextlib, os, signal, sys, time, hotswap, numpy as np
 from support import *
 area = sys.argv[1]
 hotswap.swapon(area, size="48M")
@@ -540,6 +540,76 @@ def test_a_pool_of_workers_reads_an_array_five_times_the_limit_that_they_share(s
         assert sum(most.values()) + in_memory() <= 8 << 20, most
         del array
         assert eventually(lambda: used() == 0)
+        """,
+        scratch,
+    )
+
+
+def test_an_area_in_compressed_memory_that_was_coming_or_going_when_its_process_was_killed_goes(scratch):
+    """Whoever finds that must not hold up the one who cleans up: it ends the thread that wrote the area back."""
+    family(
+        """
+        import random
+        seed = random.randrange(1 << 31)
+        print("seed", seed)
+        chance = random.Random(seed)
+        space, array = make()
+
+        def switches():
+            while True:
+                for switch in (lambda: hotswap.swapon("ram:", size="16M", priority=4), lambda: hotswap.swapoff("ram:")):
+                    with contextlib.suppress(hotswap.AreaError):
+                        switch()
+
+        for turn in range(40):
+            pid = child(switches)
+            time.sleep(chance.uniform(0.001, 0.08))
+            os.kill(pid, signal.SIGKILL)
+            ends(pid, -signal.SIGKILL)
+            assert len(hotswap.swaps()) in (1, 2)
+        with contextlib.suppress(hotswap.AreaError):
+            hotswap.swapoff("ram:")
+        hotswap.swapon("ram:", size="16M", priority=4)
+        array += np.uint64(0)
+        hotswap.swapoff("ram:")
+        assert same(array)
+        """,
+        scratch,
+    )
+
+
+def test_a_child_without_an_engine_forks_and_starts_none(scratch):
+    """What it has of the family is its parent's; it must not act in that one's name."""
+    family(
+        """
+        import resource
+        space, array = make()
+
+        def threads():
+            return [name for task in os.listdir("/proc/self/task") if "hotswap" in (name := open(f"/proc/self/task/{task}/comm").read())]
+
+        def alone():
+            assert not threads(), threads()
+            ends(child(lambda: None))
+            assert not threads(), threads()
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
+        pid = os.fork()
+        if not pid:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            try:
+                alone()
+            except BaseException as error:
+                os.write(2, repr(error).encode())
+                os._exit(1)
+            os._exit(0)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        ends(pid)
+        assert same(array)
+        hotswap.swapon(area + ".b", size="48M")
+        hotswap.swapoff(area)
+        assert same(array)
         """,
         scratch,
     )

@@ -257,6 +257,8 @@ def take_over(member):
     """May block. The locks on the areas' files, which may have gone with it; and the areas that the dead one was switching on or off:
     what it had begun is given up or ended, whichever is nearer. The others are at work again."""
     files_lock()
+    for type in range(AREAS):  # first: whoever ends an area, as what comes now may, waits for its thread
+        writeback_inherit(type, member)
     for type in range(AREAS):
         job = cython.address(everyones[member * AREAS + type])
         state = arch.load(cython.address(job.state))
@@ -269,7 +271,6 @@ def take_over(member):
                 guard_publish(type, area_activate)
             arch.store(cython.address(job.state), OFF_IDLE)
         swaps_orphan(type, member)
-        writeback_inherit(type, member)
 
 
 arch.mutex_mend(cython.address(active.lock), active_mend, 0)

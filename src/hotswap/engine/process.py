@@ -17,7 +17,7 @@ from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.attach import shm_adopt, shm_disinherit, shm_inherit, shm_join
 from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_serve, cache_sweep
 from cython.cimports.hotswap.engine.calm import calm_begin, calm_enter, calm_go, calm_leave, calm_stop
-from cython.cimports.hotswap.engine.child import child_alone, child_note
+from cython.cimports.hotswap.engine.child import child_alone, child_is, child_note
 from cython.cimports.hotswap.engine.commit import commit_drop
 from cython.cimports.hotswap.engine.death import MOURN_BUSY, WATCH_US, death_watch, rest_serve
 from cython.cimports.hotswap.engine.everyone import everyone_forked, everyone_serve
@@ -131,7 +131,9 @@ def resume():
 
 
 def fork_before():
-    """May block. In the parent."""
+    """May block. In the parent. One without an engine has nothing to give: what it has of the family is what its parent was."""
+    if child_is():
+        return
     arch.mutex_lock(cython.address(forking.lock))
     forking.member = NO_MEMBER
     forking.ends[0] = NO_DESCRIPTOR
@@ -162,6 +164,8 @@ def fork_before():
 
 def fork_after():
     """May block: until the child is ready, or there is none. In the parent, also when the fork failed."""
+    if child_is():
+        return
     arch.mutex_unlock(cython.address(heap.lock))
     for index in range(MMS):
         if forking.rows[index] != MM_NIL:
@@ -179,6 +183,8 @@ def fork_after():
 
 def fork_child():
     """In the child, whose only thread this is."""
+    if child_is():
+        return
     arch.mutex_init(cython.address(forking.lock))
     arch.store(cython.address(forking.serving), 0)
     calm_begin()

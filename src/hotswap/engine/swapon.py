@@ -109,8 +109,9 @@ def area_teardown(type):
 def area_free_tables(type):
     """The end of an area that was detached. The row stays, so that a swapoff's outcome can be asked for."""
     map_free(cython.address(parked[type]), freeing.poison)
-    arch.table_free(parked[type].buckets, freeing.poison)
+    buckets = parked[type].buckets
     parked[type].buckets = cython.NULL
+    arch.table_free(buckets, freeing.poison)
     if area_at(type).store != STORE_FILE:
         ram_teardown(type, freeing.poison)
     area_unmake(type)

@@ -19,7 +19,7 @@ from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.family import family, family_call, family_size, own
 from cython.cimports.hotswap.engine.guard.contract import choose_guard, guard_chosen, guard_retire
 from cython.cimports.hotswap.engine.store.file import fd_of, file_gather, file_off, file_spread, opened, origins
-from cython.cimports.hotswap.engine.store.ram import IN_RAM, rams_wake
+from cython.cimports.hotswap.engine.store.ram import IN_RAM, ram_stop, rams_wake
 from cython.cimports.hotswap.engine.swapoff import swapoff_forget, swapoff_start
 from cython.cimports.hotswap.engine.swapon import area_front, area_label, area_publish, area_setup, area_teardown
 from cython.cimports.hotswap.engine.writeback import writeback_start
@@ -90,6 +90,7 @@ def swaps_undo(type):
     """Instead of swaps_finish(). This process's descriptor, or -1; the caller closes it."""
     arch.mutex_lock(cython.address(swaps.lock))
     listed[type].state = SWAPS_FREE
+    ram_stop(type)
     calm_enter()
     fd: cython.int = file_off(type)
     area_teardown(type)
@@ -142,6 +143,7 @@ def swaps_mend(nothing):
         if listed[type].state == SWAPS_GOING:
             swaps_let_go(type)
         elif listed[type].state == SWAPS_FREE and area_row_taken(type):
+            ram_stop(type)  # not in calm: it may wait for who cleans up after the dead one, and brings all to rest for that
             calm_enter()
             fd = file_off(type)
             if fd >= 0:

@@ -46,11 +46,13 @@ def pool_setup(pool, bytes):
 
 
 def pool_teardown(pool, poison):
-    if pool.memory:
-        arch.table_room_free(pool.memory, cython.cast(uint64_t, pool.blocks) << BLOCK_SHIFT)
-    arch.table_free(pool.block, poison)
+    memory = pool.memory
+    block = pool.block
     pool.memory = 0
+    if memory:
+        arch.table_room_free(memory, cython.cast(uint64_t, pool.blocks) << BLOCK_SHIFT)
     pool.block = cython.NULL
+    arch.table_free(block, poison)
 
 
 def grains_for(bytes):

@@ -97,8 +97,9 @@ def ram_teardown(type, poison):
     pool_teardown(cython.address(ram.pool), poison)
     arch.mutex_unlock(cython.address(ram.pool.lock))
     arch.table_free(held, poison)
-    arch.table_free(ram.hints, poison)
+    hints = ram.hints
     ram.hints = cython.NULL
+    arch.table_free(hints, poison)
 
 
 def ram_stop(type):
