@@ -59,7 +59,7 @@ struct arch_own {
     uint64_t inode;                        /* and its number, as the program may have closed that */
     arch_mend_call mends[ARCH_MENDS];
 };
-struct arch_block { uint64_t length, next; int class; };  /* the head: bytes asked for, head included; the next free one */
+struct arch_block { uint64_t length, next; int class, free; };  /* the head: bytes asked for, head included; the next free one; is it? */
 _Static_assert(sizeof(struct arch_family) <= ARCH_FAMILY_HEAD, "what all have fits into a page");
 
 static struct arch_family *arch_family_mine;
@@ -222,6 +222,7 @@ static __attribute__((noinline, unused)) void *arch_table_new(uint64_t bytes)
     struct arch_block *block = (struct arch_block *)((char *)family + offset);
     block->length = length;
     block->class = class;
+    block->free = 0;
     return (char *)block + ARCH_FAMILY_HEAD;
 }
 /* The next table that this module asks for while it is loaded: made and noted, or in a process that joined the one that is there. */
@@ -260,6 +261,7 @@ static __attribute__((noinline, unused)) void arch_table_free(void *table, int p
     if (!table)
         return;
     struct arch_block *block = (struct arch_block *)((char *)table - ARCH_FAMILY_HEAD);
+    arch_check(!__atomic_exchange_n(&block->free, 1, __ATOMIC_RELAXED), "a table is freed once");
     uint64_t payload = block->length - ARCH_FAMILY_HEAD;  /* by number: `hotswap run` has these calls looked at */
     syscall(SYS_madvise, table, payload, MADV_REMOVE);
     if (poison) {

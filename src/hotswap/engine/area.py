@@ -81,9 +81,10 @@ def area_make(type):
 def area_unmake(type):
     """The opposite, of an area that nobody can have any more."""
     if made[type]:
+        block = made[type]
         objects[type] = cython.address(areas[type])
-        arch.table_free(made[type], arch.DEBUG)
-        made[type] = cython.NULL
+        made[type] = cython.NULL  # before it is freed, as all tables are (map_free())
+        arch.table_free(block, arch.DEBUG)
 
 
 def area_detach(type):

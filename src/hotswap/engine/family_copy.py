@@ -33,7 +33,7 @@ from cython.cimports.hotswap.engine.mm import (
     pte_entry,
     pte_order,
 )
-from cython.cimports.hotswap.engine.mmap import mm_new, row_give
+from cython.cimports.hotswap.engine.mmap import mm_new, row_give, tables_free
 from cython.cimports.hotswap.engine.shares import own_shares, shares
 from cython.cimports.hotswap.engine.shm import view_add, view_drop
 from cython.cimports.hotswap.engine.sizes import ADAPTIVE, pools_copy
@@ -186,24 +186,7 @@ def space_bury(mm):
     mm.vma_count = 0
     mm.holds = 0  # of those that held it none is left
     mmlist_remove(mm)
-    ptes = mm.ptes
-    vmas = mm.vmas
-    frames = mm.frames
-    elements = mm.elements
-    staging = mm.staging
-    # Named nowhere before they are free: who cleans up may die in here, and the next one begins anew.
-    mm.arena = 0
-    mm.staging = 0
-    mm.ptes = cython.NULL
-    mm.vmas = cython.NULL
-    mm.frames = cython.NULL
-    mm.elements = cython.NULL
-    arch.table_free(ptes, False)
-    arch.table_free(vmas, False)
-    arch.table_free(frames, False)
-    arch.table_free(elements, False)
-    if mm.shared and staging:
-        arch.table_room_free(staging, mm.staging_pages << 12)
+    tables_free(mm)
     row_give(mm)
 
 

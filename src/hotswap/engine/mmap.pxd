@@ -29,6 +29,7 @@ cdef bint start_one(Mm *mm, arch.thread_main main, int argument, const char *nam
 cdef void stop_threads(Mm *mm) noexcept nogil
 cdef void waiters_forked() noexcept nogil
 cdef void tear_down(Mm *mm) noexcept nogil
+cdef void tables_free(Mm *mm) noexcept nogil
 cdef void unmap_range(Mm *mm, int number) noexcept nogil
 cdef void unmap_folios(Mm *mm, uint64_t page, uint64_t end) noexcept nogil
 cdef uint64_t unmap_folio(Mm *mm, uint64_t page) noexcept nogil

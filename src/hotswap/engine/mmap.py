@@ -272,24 +272,35 @@ def tear_down(mm):
         arch.release(mm.arena, mm.arena_pages << 12)
     if mm.shared:
         here_close(mm)
-        if mm.staging:
-            arch.table_room_free(mm.staging, mm.staging_pages << 12)
     elif mm.staging:
         arch.release(mm.staging, mm.staging_pages << 12)
     if mm.fd >= 0:
         arch.close_fd(mm.fd)
     if mm.stopper >= 0:
         arch.close_fd(mm.stopper)
-    arch.table_free(mm.ptes, False)
-    arch.table_free(mm.vmas, False)
-    arch.table_free(mm.elements, False)
-    arch.table_free(mm.frames, False)
+    tables_free(mm)
+
+
+def tables_free(mm):
+    """Of a space that goes, by its own process or by who cleans up after that. Forgotten before they are freed: who is killed in between leaks
+    some, where the next one, who ends this for him, would free them a second time, and two tables could be one."""
+    ptes = mm.ptes
+    vmas = mm.vmas
+    frames = mm.frames
+    elements = mm.elements
+    staging = mm.staging
     mm.arena = 0
     mm.staging = 0
     mm.ptes = cython.NULL
     mm.vmas = cython.NULL
-    mm.elements = cython.NULL
     mm.frames = cython.NULL
+    mm.elements = cython.NULL
+    arch.table_free(ptes, False)
+    arch.table_free(vmas, False)
+    arch.table_free(frames, False)
+    arch.table_free(elements, False)
+    if mm.shared and staging:
+        arch.table_room_free(staging, mm.staging_pages << 12)
 
 
 def mm_destroy(index):
