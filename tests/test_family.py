@@ -586,6 +586,52 @@ def test_an_area_in_compressed_memory_that_was_coming_or_going_when_its_process_
     )
 
 
+def test_a_process_that_is_killed_while_it_closes_its_spaces_has_its_tables_freed_once(scratch):
+    """Freed twice they would be given to two spaces, which then had one page table."""
+    family(
+        """
+        import random
+        seed = random.randrange(1 << 31)
+        print("seed", seed)
+        chance = random.Random(seed)
+        space, array = make()
+        others = [(other, other.full(MIB // 4, 1, "u8")) for other in (hotswap.Space("1M", "4K") for _ in range(6))]
+
+        def closes(ready):
+            global array, others
+            os.write(ready, b".")
+            del array
+            space.close()
+            while others:
+                other, ones = others.pop()
+                del ones
+                other.close()
+            time.sleep(60)
+
+        def same_in_child():
+            assert same(array)
+            for number, (_, ones) in enumerate(others):
+                ones[...] = number
+            for number, (_, ones) in enumerate(others):
+                assert (ones == number).all()
+
+        for turn in range(60):
+            heard, ready = os.pipe()
+            pid = child(lambda: closes(ready))
+            os.read(heard, 1)
+            time.sleep(chance.uniform(0.0, 0.006))
+            os.kill(pid, signal.SIGKILL)
+            ends(pid, -signal.SIGKILL)
+            os.close(heard)
+            os.close(ready)
+            if turn % 5 == 4:
+                ends(child(same_in_child))
+        same_in_child()
+        """,
+        scratch,
+    )
+
+
 def test_a_child_without_an_engine_forks_and_starts_none(scratch):
     """What it has of the family is its parent's; it must not act in that one's name."""
     family(
