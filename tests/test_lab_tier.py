@@ -192,7 +192,7 @@ def test_a_swapoff_ends_the_thread_that_writes_back_and_loses_nothing(front, gua
 
 @pytest.mark.parametrize("front", [True, False])
 def test_a_swapoff_that_does_not_wait_for_that_thread_frees_what_it_looks_at(front):
-    unwaited = Switch("unwaited", "store.ram", "ram_stop", "arch.thread_join(", "return")
+    unwaited = Switch("unwaited", "store.ram", "ram_stop", "arch.event_wait(", "return")
     world = tier(front=front, patches=(unwaited,))
     if front:
         world.area(16)

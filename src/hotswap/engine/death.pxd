@@ -9,7 +9,6 @@ cdef enum:                  # what there is left to do
     MOURN_BUSY = 1          # another member is at it, and waits for us to be at rest; or a transfer of the dead one is under way
     MOURN_LATE = 2          # somebody is not to be brought to rest, or there is no memory
 
-cdef void area_mend(int type) noexcept nogil
 cdef void active_mend(int nothing) noexcept nogil
 cdef int death_watch() noexcept nogil
 cdef bint family_settled() noexcept nogil

@@ -13,8 +13,7 @@ Lock order: ``family.lock``, then rest in every process.
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.area import SWP_WRITEOK, active, area_activate, area_at, areas
-from cython.cimports.hotswap.engine.cluster import clusters_recount
+from cython.cimports.hotswap.engine.area import SWP_WRITEOK, active, area_activate, area_at
 from cython.cimports.hotswap.engine.commit import commit_drop
 from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.family import (
@@ -47,27 +46,10 @@ from cython.cimports.hotswap.engine.shares import shares_forget
 from cython.cimports.hotswap.engine.shm_death import shms_lost, shms_mend
 from cython.cimports.hotswap.engine.store.file import files_lock, files_settled
 from cython.cimports.hotswap.engine.store.ram import ram_disown
-from cython.cimports.hotswap.engine.swap_map import (
-    SWAP_MAP_BAD,
-)
 from cython.cimports.hotswap.engine.swapoff import OFF_DONE, OFF_IDLE, OFF_UNDER_WAY, everyones
 from cython.cimports.hotswap.engine.swapon import area_free_tables
 from cython.cimports.hotswap.engine.swaps import swaps_orphan, swaps_reap
-from cython.cimports.hotswap.engine.writeback import writeback_inherit
-from cython.cimports.libc.stdint import uint64_t
-
-
-def area_mend(type):
-    """Under an area's lock, whose holder died: clusters and figures from the map."""
-    area = area_at(type)
-    if area.map and area.clusters and area.cluster_count:
-        used: uint64_t = 0
-        for slot in range(1, area.slots):
-            value: cython.int = area.map[slot]
-            if value and value != SWAP_MAP_BAD:
-                used += 1
-        clusters_recount(area)
-        arch.store(cython.address(area.inuse), used)
+from cython.cimports.hotswap.engine.writeback import writeback_again, writeback_inherit
 
 
 def active_mend(nothing):
@@ -268,11 +250,10 @@ def take_over(member):
             swaps_reap(type, member)
         else:
             if state == OFF_UNDER_WAY and not arch.load(cython.address(area_at(type).flags)) & SWP_WRITEOK:
+                writeback_again(type)
                 guard_publish(type, area_activate)
             arch.store(cython.address(job.state), OFF_IDLE)
         swaps_orphan(type, member)
 
 
 arch.mutex_mend(cython.address(active.lock), active_mend, 0)
-for _row in range(AREAS):
-    arch.mutex_mend(cython.address(areas[_row].lock), area_mend, _row)

@@ -10,6 +10,7 @@ cdef enum:
 
 cdef int map_setup(Area *area) noexcept nogil
 cdef void map_free(Parked *tables, bint poison) noexcept nogil
+cdef void area_mend(int type) noexcept nogil
 cpdef bint swap_map_mark_bad(int type, uint64_t offset) noexcept nogil
 cpdef uint64_t swap_alloc(int type, int order, int want) noexcept nogil
 cpdef int swap_duplicate(uint64_t entry, int slots) noexcept nogil

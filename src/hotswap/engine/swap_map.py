@@ -18,9 +18,9 @@ R13, so nothing else does):
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.area import CLUSTER_SLOTS, SWP_WRITEOK, Area, Cluster, area_at
-from cython.cimports.hotswap.engine.cluster import Run, cluster_mark, cluster_put, cluster_take
-from cython.cimports.hotswap.engine.entry import entry_offset, entry_type
+from cython.cimports.hotswap.engine.area import CLUSTER_SLOTS, SWP_WRITEOK, Area, Cluster, area_at, areas
+from cython.cimports.hotswap.engine.cluster import Run, cluster_mark, cluster_put, cluster_take, clusters_recount
+from cython.cimports.hotswap.engine.entry import AREAS, entry_offset, entry_type
 from cython.cimports.hotswap.engine.guard.contract import NO_MM, guard, guard_unuse_mm, guard_use_mm
 from cython.cimports.hotswap.engine.store.contract import store_at
 from cython.cimports.libc.errno import EEXIST, EINVAL, ENOENT, ENOMEM
@@ -59,6 +59,23 @@ def map_free(tables, poison):
     arch.table_free(clusters, poison)
     tables.map = cython.NULL
     arch.table_free(map, poison)
+
+
+def area_mend(type):
+    """Under an area's lock, whose holder died: clusters and figures from the map. A slot that the map calls free may hold something still, which
+    whoever has it next must not find: it goes."""
+    area = area_at(type)
+    if area.map and area.clusters and area.cluster_count:
+        used: uint64_t = 0
+        store = store_at(area.store)
+        for slot in range(1, area.slots):
+            value: cython.int = area.map[slot]
+            if value == 0 and store.discard:
+                store.discard(area.handle, slot)
+            elif value and value != SWAP_MAP_BAD:
+                used += 1
+        clusters_recount(area)
+        arch.store(cython.address(area.inuse), used)
 
 
 def swap_map_mark_bad(type, offset):
@@ -348,3 +365,7 @@ def fullness(area, start, end):
 def swap_inuse(type):
     """Slots of an area with a count or in the cache. For the area's own swapoff, which nothing has to protect from itself."""
     return arch.load(cython.address(area_at(type).inuse))
+
+
+for _row in range(AREAS):
+    arch.mutex_mend(cython.address(areas[_row].lock), area_mend, _row)

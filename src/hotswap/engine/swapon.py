@@ -24,8 +24,8 @@ from cython.cimports.hotswap.engine.mm import mmlist_tell
 from cython.cimports.hotswap.engine.store.contract import STORE_FILE, STORE_FRONT, STORE_RAM
 from cython.cimports.hotswap.engine.store.file import file_off, file_on
 from cython.cimports.hotswap.engine.store.front import front_setup
-from cython.cimports.hotswap.engine.store.ram import IN_RAM, ram_setup, ram_stop, ram_teardown
-from cython.cimports.hotswap.engine.swap_map import map_free, map_setup
+from cython.cimports.hotswap.engine.store.ram import IN_RAM, ram_setup, ram_teardown
+from cython.cimports.hotswap.engine.swap_map import area_mend, map_free, map_setup
 from cython.cimports.libc.errno import ENOMEM, EPERM
 from cython.cimports.libc.stdint import uint32_t
 
@@ -55,6 +55,7 @@ def area_setup(fd, slots, priority):
     if not area:
         area_release_row(type)
         return -ENOMEM
+    arch.mutex_mend(cython.address(area.lock), area_mend, type)  # also where the object is a new one
     if fd == IN_RAM:
         area.store = STORE_RAM
         area.handle = type
@@ -98,8 +99,7 @@ def area_publish(type):
 
 
 def area_teardown(type):
-    """A swapon given up before publish, or an area that nobody can enter any more: frees tables and row."""
-    ram_stop(type)
+    """A swapon given up before publish, or an area that nobody can enter any more: frees tables and row. Its thread has ended (ram_stop())."""
     if area_at(type).cluster_count:
         area_detach(type)
     area_free_tables(type)

@@ -7,6 +7,7 @@ cdef Emptying *jobs         # of which a row uses what collecting and locking ne
 
 cdef int writeback_start(int type) noexcept nogil
 cdef void writeback_inherit(int type, int member) noexcept nogil
+cdef void writeback_again(int type) noexcept nogil
 cdef void writeback_over(Ram *ram) noexcept nogil
 cdef void writeback_main(int type) noexcept nogil
 cdef bint wanted(int type, uint64_t part) noexcept nogil

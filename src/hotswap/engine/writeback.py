@@ -31,11 +31,11 @@ from cython.cimports.hotswap.engine.mm import (
     mmlist_hold_mine,
 )
 from cython.cimports.hotswap.engine.store.charge import mm_near
+from cython.cimports.hotswap.engine.store.contract import STORE_FILE
 from cython.cimports.hotswap.engine.store.front import front_back
 from cython.cimports.hotswap.engine.store.ram import (
     HIGH,
     LOW,
-    STOP_UNJOINED,
     STRETCH,
     ram_coldest,
     ram_near,
@@ -55,8 +55,7 @@ def writeback_start(type):
     ram.member = own.member
     ram.buffer = 0
     arch.store_release(cython.address(ram.runs), 1)
-    ram.thread = arch.thread_start(writeback_main, type, b"hotswap-back")
-    if not ram.thread:
+    if not arch.thread_start(writeback_main, type, b"hotswap-back"):
         writeback_over(ram)
         return -ENOMEM
     return 0
@@ -73,6 +72,18 @@ def writeback_inherit(type, member):
         writeback_over(ram)
     else:
         writeback_start(type)  # without one nothing is written back: what does not fit goes to the next area
+
+
+def writeback_again(type):
+    """An area that a dead process was switching off goes on again, and is not yet published: if its thread was told to end, there is another."""
+    ram = cython.address(rams[type])
+    if (
+        area_at(type).store != STORE_FILE
+        and arch.load(cython.address(ram.stop))
+        and not arch.load_acquire(cython.address(ram.runs))
+    ):
+        arch.store(cython.address(ram.stop), 0)
+        writeback_start(type)
 
 
 def writeback_over(ram):
@@ -96,8 +107,7 @@ def writeback_main(type):
     if ram.buffer:
         arch.release(ram.buffer, cython.cast(uint64_t, STRETCH) << 12)
         ram.buffer = 0
-    if arch.load(cython.address(ram.stop)) == STOP_UNJOINED:
-        arch.thread_unjoined()
+    arch.thread_unjoined()
     writeback_over(ram)
 
 

@@ -82,12 +82,12 @@ def pool_take(pool, grains, owner):
     pool.objects[kind] += 1
     if block.used == BLOCK_GRAINS // class_grains[kind]:
         room_unlink(pool, number)
-    return (cython.cast(uint64_t, number) << 12) + cython.cast(uint64_t, index * class_grains[kind]) + 1
+    return (cython.cast(uint64_t, number) << BLOCK_SHIFT - GRAIN_SHIFT) + cython.cast(uint64_t, index * class_grains[kind]) + 1
 
 
 def pool_give(pool, place):
     """An object's memory is free. A block without any goes, with its memory."""
-    number = cython.cast(cython.int, (place - 1) >> 12)
+    number = cython.cast(cython.int, (place - 1) >> BLOCK_SHIFT - GRAIN_SHIFT)
     block = cython.address(pool.block[number])
     kind = block.kind
     index = cython.cast(cython.int, (place - 1) & (BLOCK_GRAINS - 1)) // class_grains[kind]
@@ -108,11 +108,11 @@ def pool_address(pool, place):
 
 
 def pool_read(pool, place):
-    pool.block[(place - 1) >> 12].readers += 1
+    pool.block[(place - 1) >> BLOCK_SHIFT - GRAIN_SHIFT].readers += 1
 
 
 def pool_unread(pool, place):
-    pool.block[(place - 1) >> 12].readers -= 1
+    pool.block[(place - 1) >> BLOCK_SHIFT - GRAIN_SHIFT].readers -= 1
 
 
 def squeezable(pool, kind):
@@ -138,7 +138,7 @@ def pool_squeeze(pool, kind, moved, handle):
         if head & 1 == 0:
             continue
         place = pool_take(pool, grains, head >> 1)
-        old = (cython.cast(uint64_t, number) << 12) + cython.cast(uint64_t, index * grains) + 1
+        old = (cython.cast(uint64_t, number) << BLOCK_SHIFT - GRAIN_SHIFT) + cython.cast(uint64_t, index * grains) + 1
         arch.copy(pool_address(pool, place), source + HEAD, (cython.cast(uint64_t, grains) << GRAIN_SHIFT) - HEAD)
         moved(handle, head >> 1, old, place)
         pool_give(pool, old)

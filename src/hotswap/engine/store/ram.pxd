@@ -16,8 +16,6 @@ cdef enum:
     HELD_PART = 15
     HELD_USED = 128         # read since somebody looked for what is cold
     HELD_REST = 255
-    STOP = 1                # to the thread that writes back: it is waited for
-    STOP_UNJOINED = 2       # by another process, which cannot join it
     IN_RAM = -2             # given to area_setup() for a descriptor
 
 cdef struct Hint:           # of a stretch
@@ -46,7 +44,6 @@ cdef struct Ram:            # a row of areas
     arch.word stop
     arch.word runs          # there is a thread that writes back; `member` is who has it, and changes only when that one has died
     int member
-    uint64_t thread         # its handle there
     arch.word over          # event: it runs no more
     arch.word back          # the stretch that is on its way to the file, + 1; changes wake `settled`
     arch.word settled       # event

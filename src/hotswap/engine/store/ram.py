@@ -19,7 +19,6 @@ words before a piece, all of a hint but ``best``, ``clock``.
 import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.entry import AREAS
-from cython.cimports.hotswap.engine.family import own
 from cython.cimports.hotswap.engine.mm import MMS, mm_at
 from cython.cimports.hotswap.engine.store.charge import NOBODY, charge_packed, mm_near, pages_of, share_of, uncharge_packed
 from cython.cimports.hotswap.engine.store.packing import (
@@ -87,9 +86,8 @@ def ram_setup(type, slots, most):
 
 
 def ram_teardown(type, poison):
-    """No slot is in use, nobody can come; or a setup that failed."""
+    """No slot is in use, nobody can come, and no thread writes back; or a setup that failed."""
     ram = cython.address(rams[type])
-    ram_stop(type)
     arch.mutex_lock(cython.address(ram.pool.lock))  # against ram_disown()
     held = ram.held
     ram.held = cython.NULL
@@ -103,16 +101,13 @@ def ram_teardown(type, poison):
 
 
 def ram_stop(type):
-    """May block. Ends the thread that writes back: before the area's guard is retired, as it may be inside. Where it is another process's,
-    that says when it has ended, or who cleans up after that (writeback_inherit())."""
+    """May block. Ends the thread that writes back: before the area's guard is retired, as it may be inside. That says when it has ended, or who
+    cleans up after its process (writeback_inherit()). Nobody joins it: whose it is may change at any moment."""
     ram = cython.address(rams[type])
     if not arch.load_acquire(cython.address(ram.runs)):
         return
-    mine: cython.bint = ram.member == own.member
-    arch.store_release(cython.address(ram.stop), STOP if mine else STOP_UNJOINED)
+    arch.store_release(cython.address(ram.stop), 1)
     arch.event_wake(cython.address(ram.pressure))
-    if mine:
-        arch.thread_join(ram.thread)
     while True:
         seen = arch.event_read(cython.address(ram.over))
         if not arch.load_acquire(cython.address(ram.runs)):

@@ -12,5 +12,7 @@ cdef void charges_end() noexcept nogil
 cdef void ram_mend(int type, uint8_t *map) noexcept nogil
 cdef void forget_pieces(Pool *pool) noexcept nogil
 cdef void name_pieces(Ram *ram, uint8_t *map) noexcept nogil
-cdef void mend_pool(Ram *ram) noexcept nogil
-cdef int mend_block(Ram *ram, int number) noexcept nogil
+cdef void count_pieces(Ram *ram) noexcept nogil
+cdef void pool_cut(int type) noexcept nogil
+cdef void pool_mend(Pool *pool) noexcept nogil
+cdef int block_mend(Pool *pool, int number) noexcept nogil
