@@ -151,12 +151,12 @@ def test_a_single_read_of_a_small_folio_moves_a_single_page(areas):
         pages = Pages(space, 8 * MIB)
         pages.stamp(0, pages.count, 1)
         before = space.stats()
-        for page in range(7, 1000, 130):
+        for page in (7, 911, 230, 590, 61, 985, 411, 700):  # in no steps that could be read ahead
             assert pages.words[page, 9]
         after = space.stats()
-        # Nothing around them comes along; the one or the other may still be in a staging frame, or be evicted in between.
-        assert 6 <= after["faults_major"] - before["faults_major"] <= 10
-        assert after["pages_in"] - before["pages_in"] <= 12
+        # Nothing around them comes along; the one or the other may still be in a staging frame.
+        assert 6 <= after["faults_major"] - before["faults_major"] <= 8
+        assert after["pages_in"] - before["pages_in"] <= 8
         pages.check()
         del pages
 
