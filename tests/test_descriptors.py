@@ -189,3 +189,33 @@ def test_what_keeps_them_open_holds_nothing_of_the_programs(scratch):
         scratch,
     )
     assert (outcome.code, outcome.err) == (0, ""), outcome
+
+
+def test_where_a_thread_can_have_no_descriptors_of_its_own_the_rest_goes_as_it_does(scratch):
+    """As before Linux 5.9: close_range() is refused by a filter. Python closes those of a child one by one then, too."""
+    outcome = closing(
+        """
+        import ctypes, errno, struct
+        call = ctypes.CDLL(None, use_errno=True).prctl
+        refuses = [(0x20, 0, 0, 0), (0x15, 0, 1, 436), (0x06, 0, 0, 0x50000 | errno.ENOSYS), (0x06, 0, 0, 0x7FFF0000)]
+        lines = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in refuses))
+        filter = struct.pack("HxxxxxxP", len(refuses), ctypes.addressof(lines))
+        assert call(38, 1, 0, 0, 0) == 0 and call(22, 2, filter, 0, 0) == 0, ctypes.get_errno()
+        make()
+        def names():
+            return [open(f"/proc/self/task/{task}/comm").read() for task in os.listdir("/proc/self/task")]
+        assert eventually(lambda: "hotswap-keep\\n" not in names())
+        assert same()
+        def main():
+            assert same()
+            array[::512] = 1
+        assert ended(child(main)) == 0
+        assert subprocess.run([sys.executable, "-c", "print(7)"], preexec_fn=os.getpid, capture_output=True).stdout == b"7\\n"
+        assert same()
+        del array
+        space.close()
+        hotswap.swapoff(area)
+        """,
+        scratch,
+    )
+    assert (outcome.code, outcome.err) == (0, ""), outcome

@@ -586,6 +586,37 @@ def test_an_area_in_compressed_memory_that_was_coming_or_going_when_its_process_
     )
 
 
+def test_who_is_killed_together_with_the_child_that_he_was_forking_leaves_nothing(scratch):
+    """As when a whole group of processes is killed: nobody is left who waits for that child."""
+    family(
+        """
+        import random
+        seed = random.randrange(1 << 31)
+        print("seed", seed)
+        chance = random.Random(seed)
+        space, array = make()
+
+        def forks():
+            os.setpgid(0, 0)
+            while True:
+                os.waitpid(os.fork() or os._exit(0), 0)
+
+        for turn in range(60):
+            pid = child(forks)
+            with contextlib.suppress(PermissionError):
+                os.setpgid(pid, pid)
+            time.sleep(chance.uniform(0.02, 0.1))
+            os.killpg(pid, signal.SIGKILL)
+            ends(pid, -signal.SIGKILL)
+        assert same(array)
+        del array
+        assert eventually(lambda: used() == 0), used()
+        hotswap.swapoff(area)
+        """,
+        scratch,
+    )
+
+
 def test_a_process_that_is_killed_while_it_closes_its_spaces_has_its_tables_freed_once(scratch):
     """Freed twice they would be given to two spaces, which then had one page table."""
     family(

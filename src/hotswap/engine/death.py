@@ -22,6 +22,7 @@ from cython.cimports.hotswap.engine.family import (
     MEMBER_GONE,
     MEMBER_LIVE,
     MEMBERS,
+    NOT_BEGUN,
     NOT_TO_COME,
     family,
     family_dead,
@@ -211,7 +212,8 @@ def remove_member(member):
         row = cython.address(members[child])
         mine: cython.bint = arch.load_acquire(cython.address(row.state)) == MEMBER_COMING
         mine = mine and arch.load(cython.address(row.parent)) == member + 1
-        if mine and arch.cas(cython.address(row.process), 0, NOT_TO_COME):
+        process = arch.load(cython.address(row.process))
+        if mine and process & NOT_BEGUN and arch.cas(cython.address(row.process), process, NOT_TO_COME):
             remove_spaces(child)
             shms_lost(child)
             shares_forget(child)

@@ -4,7 +4,8 @@ from hotswap cimport arch
 cdef enum:
     MEMBERS = 64            # processes of a family
     NO_MEMBER = -1
-    NOT_TO_COME = 0x7fffffff   # instead of a process: it was buried with its parent before it began
+    NOT_BEGUN = 0x1000000   # instead of a process, with the number of its coming in the bits below: it has not begun; above those of processes
+    NOT_TO_COME = 0x7fffffff   # it was buried with its parent before it began
 
 cdef enum:
     PATIENCE_US = 100000    # of who waits for others, between two looks at whether they live
@@ -21,7 +22,7 @@ cdef enum:                  # what a member is
 cdef struct Member:         # a process
     arch.mutex alive        # its service thread's for as long as it lives
     arch.word state
-    arch.word process       # its number for the system; 0: it has not begun yet
+    arch.word process       # its number for the system, or NOT_BEGUN; 0: there is none
     arch.word parent        # the member that forks it, + 1; matters while it is COMING
     arch.word call          # event: it is asked for something
     arch.word rested        # the last rest that it came to
@@ -34,6 +35,7 @@ cdef struct Family:
     arch.word half          # what is counted anew is not yet: nobody moves, whoever asked
     arch.mutex counting     # held while everything is counted, and while an area's tables are taken out of it: a leaf
     bint grown              # there has been more than one member
+    arch.word comings       # how many were about to come
     int guard               # the design that all use (guard/contract.pxd)
 
 cdef struct Own:            # of this process alone

@@ -30,7 +30,8 @@ def family_take():
     for member in range(MEMBERS):
         if arch.cas(cython.address(members[member].state), MEMBER_FREE, MEMBER_COMING):
             family.grown = True
-            arch.store(cython.address(members[member].process), 0)
+            coming = arch.add(cython.address(family.comings), 1) & (NOT_BEGUN - 1)
+            arch.store(cython.address(members[member].process), NOT_BEGUN | coming)
             arch.store(cython.address(members[member].parent), own.member + 1)
             return member
     return NO_MEMBER
@@ -39,6 +40,7 @@ def family_take():
 def family_give(member):
     """The row of a process that has gone, with nothing left of it."""
     arch.store(cython.address(members[member].parent), 0)
+    arch.store(cython.address(members[member].process), 0)
     arch.store_release(cython.address(members[member].state), MEMBER_FREE)
 
 

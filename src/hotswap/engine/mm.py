@@ -13,7 +13,7 @@ not gone can be held, and one that is held does not go.
 
 import cython
 from cython.cimports.hotswap import arch
-from cython.cimports.hotswap.engine.family import own
+from cython.cimports.hotswap.engine.family import NO_MEMBER, own
 from cython.cimports.libc.stdint import int64_t, uint64_t
 
 mms = cython.cast(cython.pointer(Mm), arch.table(MMS, cython.sizeof(Mm)))
@@ -23,6 +23,8 @@ if arch.founder():
     arch.mutex_init(cython.address(mmlist.lock))
     mmlist.head = MM_NIL
     mmlist.tail = MM_NIL
+    for _row in range(MMS):
+        mms[_row].member = NO_MEMBER
 
 
 def mm_at(index):

@@ -12,7 +12,7 @@ from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.cache import EVERY_AREA, cache_sweep
 from cython.cimports.hotswap.engine.calm import calm_enter, calm_leave
 from cython.cimports.hotswap.engine.entry import AREAS
-from cython.cimports.hotswap.engine.family import own
+from cython.cimports.hotswap.engine.family import NO_MEMBER, own
 from cython.cimports.hotswap.engine.fault import WATCH_NS, fault_main, kept, release_entry, waiters
 from cython.cimports.hotswap.engine.folio import entry_set
 from cython.cimports.hotswap.engine.frames import frames_setup
@@ -87,7 +87,8 @@ def mm_new(limit, order):
 
 
 def row_give(mm):
-    """The row is free, and counts for nothing until it has been set up anew."""
+    """The row is free, and counts for nothing and nobody until it has been set up anew."""
+    mm.member = NO_MEMBER
     mm.settled = False
     mm.staging_pages = 0
     arch.store(cython.address(mm.resident), 0)

@@ -24,7 +24,9 @@ from cython.cimports.hotswap.engine.everyone import everyone_forked, everyone_se
 from cython.cimports.hotswap.engine.family import (
     MEMBER_COMING,
     MEMBER_LIVE,
+    MEMBERS,
     NO_MEMBER,
+    NOT_BEGUN,
     family,
     family_enter,
     family_give,
@@ -103,6 +105,7 @@ def serve_main(argument):
         shm_adopt()
         shares_turn()
         left = death_watch()
+        bury_unborn()
         pause: cython.longlong = WATCH_US if family_size() > 1 or arch.load(cython.address(shares.limit)) else -1
         if left:
             pause = WATCH_US // 10 if left == MOURN_BUSY else 10 * WATCH_US
@@ -140,6 +143,8 @@ def fork_before():
     forking.ends[1] = NO_DESCRIPTOR
     if serve_start() and not arch.pipe_open(forking.ends):
         forking.member = family_take()
+        if forking.member != NO_MEMBER:
+            forking.coming = arch.load(cython.address(members[forking.member].process))
         if forking.member != NO_MEMBER and not shares_fork(forking.member):
             arch.log(
                 b"hotswap: process %llu: the family's limit leaves too little for a child: it has no engine", arch.process(), 0, 0
@@ -201,8 +206,7 @@ def fork_child():
             arch.close_fd(forking.stoppers[index])
     waiters_forked()
     ready: cython.bint = forking.member != NO_MEMBER
-    # From here on it is somebody; before, it goes with its parent (remove_member()).
-    if ready and arch.cas(cython.address(members[forking.member].process), 0, arch.process()):
+    if ready and is_born():
         own.member = forking.member
         handles_forked(forking.rows)
         ready = fork_join() == 0
@@ -215,6 +219,19 @@ def fork_child():
         arch.pipe_tell(forking.ends[1], CHILD_READY if ready else CHILD_ALONE)
         arch.close_fd(forking.ends[0])
         arch.close_fd(forking.ends[1])
+
+
+def is_born():
+    """In the child. From here on it is somebody, and has the mutex that says so; before, it goes with its parent (remove_member())."""
+    me = cython.address(members[forking.member])
+    while arch.load(cython.address(me.process)) == forking.coming:
+        if not arch.mutex_try(cython.address(me.alive)):
+            arch.nap_us(100)  # somebody who looks
+        elif arch.cas(cython.address(me.process), forking.coming, arch.process()):
+            return True
+        else:
+            arch.mutex_unlock(cython.address(me.alive))
+    return False
 
 
 def copy_spaces(member):
@@ -234,7 +251,7 @@ def copy_spaces(member):
 
 
 def fork_join():
-    """In the child. 0, or a negative errno: then it is on its own."""
+    """In the child, which has its own mutex. 0, or a negative errno: then it is on its own."""
     arch.barrier_setup()
     me = cython.address(members[own.member])
     arch.store(cython.address(me.process), arch.process())
@@ -248,6 +265,7 @@ def fork_join():
     for index in range(MMS):
         if not failed and forking.rows[index] != MM_NIL:
             failed = join_space(mm_at(forking.rows[index]))
+    arch.mutex_unlock(cython.address(me.alive))  # who finds it free now has to wait for the family's lock: bury_unborn()
     if not failed and not serve_start():
         failed = -EAGAIN
     if failed:
@@ -339,11 +357,33 @@ def bury(member):
     arch.mutex_unlock(cython.address(family.lock))
 
 
+def bury_unborn():
+    """May block. In a service thread: of a child that came and died, or failed, before it was a member, when its parent may have died too.
+    While it comes it has its mutex, or the family's lock."""
+    for member in range(MEMBERS):
+        alive = cython.address(members[member].alive)
+        if has_come(member) and arch.mutex_try(alive):
+            if arch.mutex_try(cython.address(family.lock)):
+                if has_come(member) and not arch.load(cython.address(family.half)):
+                    bury_coming(member)
+                arch.mutex_unlock(cython.address(family.lock))
+            arch.mutex_unlock(alive)
+
+
+def has_come(member):
+    """Is there, or was there, a process, and it is not a member yet?"""
+    row = cython.address(members[member])
+    coming: cython.bint = arch.load_acquire(cython.address(row.state)) == MEMBER_COMING
+    process = arch.load(cython.address(row.process))
+    return coming and process and not process & NOT_BEGUN
+
+
 def bury_coming(member):
     for index in range(MMS):
         mm = mm_at(index)
         if arch.load_acquire(cython.address(rows[index])) and mm.member == member:
-            cache_sweep(mm, EVERY_AREA)
+            if mm.frames:  # there was memory for them
+                cache_sweep(mm, EVERY_AREA)
             commit_drop(index)
             drop_space(mm)
     shm_disinherit(member)
