@@ -586,6 +586,50 @@ def test_an_area_in_compressed_memory_that_was_coming_or_going_when_its_process_
     )
 
 
+def test_a_round_of_a_swapoff_that_was_given_up_does_not_disturb_ones_own(scratch):
+    """A member is asked to empty its spaces while it is stopped; who asked gives up, and once it goes on it switches the same area off itself."""
+    family(
+        """
+        hotswap.swapon(area + ".b", size="48M", priority=0)
+        hotswap.swapoff(area)
+        hotswap.swapon(area, size="48M", priority=1)
+        space, array = make()
+        told, tells = os.pipe()
+        heard, says = os.pipe()
+
+        def switches():
+            array[...] *= np.uint64(3)
+            os.write(says, b".")
+            while os.read(told, 1) == b".":
+                hotswap.swapoff(area)
+                hotswap.swapon(area, size="48M", priority=1)
+                assert np.array_equal(array, 3 * np.arange(array.size, dtype="u8"))
+                array[...] += np.uint64(0)  # goes there again
+                os.write(says, b".")
+
+        def gives_up(far):
+            if far.waiting_for:
+                raise TimeoutError
+
+        pid = child(switches)
+        for turn in range(6):
+            os.read(heard, 1)
+            os.kill(pid, signal.SIGSTOP)
+            with contextlib.suppress(TimeoutError):
+                hotswap.swapoff(area, progress=gives_up)
+                raise AssertionError("it was not waited for")
+            os.write(tells, b".")
+            os.kill(pid, signal.SIGCONT)
+        os.read(heard, 1)
+        os.write(tells, b"-")
+        ends(pid)
+        assert same(array)
+        """,
+        scratch,
+        timeout=60,
+    )
+
+
 def test_who_is_killed_together_with_the_child_that_he_was_forking_leaves_nothing(scratch):
     """As when a whole group of processes is killed: nobody is left who waits for that child."""
     family(

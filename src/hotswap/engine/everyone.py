@@ -12,7 +12,7 @@ import cython
 from cython.cimports.hotswap import arch
 from cython.cimports.hotswap.engine.entry import AREAS
 from cython.cimports.hotswap.engine.family import MEMBERS, family, family_live, members, own
-from cython.cimports.hotswap.engine.swapoff import emptyings, everyones, fail, swapoff_round
+from cython.cimports.hotswap.engine.swapoff import everyones_rounds, fail, rounds, swapoff_round
 from cython.cimports.libc.errno import EINTR
 from cython.cimports.libc.stdint import uint64_t
 
@@ -23,7 +23,7 @@ def everyone_ask(job):
     """Starts a round of every other member."""
     for member in range(MEMBERS):
         if member != own.member and family_live(member):
-            arch.store(cython.address(everyones[member * AREAS + job.type].cancel), 0)
+            arch.store(cython.address(everyones_rounds[member * AREAS + job.type].cancel), 0)
             arch.add_acq_rel(cython.address(asks[member * AREAS + job.type].wanted), 1)
             arch.event_wake(cython.address(members[member].call))
 
@@ -58,7 +58,7 @@ def gather_one(job, member):
             got = moved + loaded
             break
         if arch.load(cython.address(job.cancel)):
-            arch.store(cython.address(everyones[member * AREAS + job.type].cancel), 1)
+            arch.store(cython.address(everyones_rounds[member * AREAS + job.type].cancel), 1)
             break
         if arch.now_ns() - began > PATIENCE_NS:
             arch.store(cython.address(job.waiting), arch.load(cython.address(members[member].process)))
@@ -90,7 +90,7 @@ def everyone_serve():
 def serve_ask(type):
     ask = cython.address(asks[own.member * AREAS + type])
     wanted = arch.load_acquire(cython.address(ask.wanted))
-    job = cython.address(emptyings[type])
+    job = cython.address(rounds[type])
     job.type = type
     swapoff_round(job)
     arch.store(cython.address(ask.moved), arch.load(cython.address(job.moved)))

@@ -56,6 +56,8 @@ cdef struct Emptying:       # one swapoff; a row for each area
 
 cdef Emptying *everyones     # by member of the family and area
 cdef Emptying *emptyings     # this member's
+cdef Emptying *everyones_rounds  # the same for what members do for another's swapoff
+cdef Emptying *rounds
 
 cpdef int swapoff_start(int type) noexcept nogil
 cpdef int swapoff_wait(int type, long timeout_us) noexcept nogil
@@ -72,7 +74,7 @@ cdef uint64_t empty_everyone(Emptying *job) noexcept nogil
 cdef void sweep(Emptying *job, int index) noexcept nogil
 cdef void empty_mm(Emptying *job, Mm *mm) noexcept nogil
 cdef uint64_t collect(Emptying *job, Mm *mm, uint64_t start) noexcept nogil
-cdef void empty_main(int type) noexcept nogil
+cdef void empty_main(int number) noexcept nogil
 cdef bint stops(Emptying *job) noexcept nogil
 cdef void lock_run(Emptying *job, Mm *mm, int start, int end, Run *run) noexcept nogil
 cdef bint lock_found(Emptying *job, Mm *mm, Found *found, Run *run) noexcept nogil

@@ -68,6 +68,8 @@ from cython.cimports.libc.stdint import uint32_t, uint64_t
 
 everyones = cython.cast(cython.pointer(Emptying), arch.table(MEMBERS * AREAS, cython.sizeof(Emptying)))
 emptyings = everyones
+everyones_rounds = cython.cast(cython.pointer(Emptying), arch.table(MEMBERS * AREAS, cython.sizeof(Emptying)))
+rounds = everyones_rounds
 
 
 def swapoff_start(type):
@@ -125,7 +127,8 @@ def detach(type):
 
 
 def swapoff_round(job):
-    """May block. One visit to this process's own address spaces, for another member's swapoff (everyone.py)."""
+    """May block. One visit to this process's own address spaces, for another member's swapoff (everyone.py): one of ``rounds``. That swapoff may have
+    been cancelled, or its process killed, and this process may be switching the same area off by now."""
     arch.store(cython.address(job.moved), 0)
     arch.store(cython.address(job.loaded), 0)
     arch.store(cython.address(job.failed), 0)
@@ -152,8 +155,9 @@ def give_tools(job):
 
 def swapoff_forked():
     """In a child of fork: it runs no swapoff."""
-    global emptyings
+    global emptyings, rounds
     emptyings = cython.address(everyones[own.member * AREAS])
+    rounds = cython.address(everyones_rounds[own.member * AREAS])
     for type in range(AREAS):
         arch.store(cython.address(emptyings[type].state), OFF_IDLE)
         arch.store(cython.address(emptyings[type].cancel), 0)
@@ -230,9 +234,10 @@ def empty_mm(job, mm):
         arch.store(cython.address(job.claimed), 0)
         arch.store(cython.address(job.turn), 0)
         second: uint64_t = 0
+        number: cython.int = job.type if job == cython.address(emptyings[job.type]) else AREAS + job.type
         if job.found_count > CLAIM:
-            second = arch.thread_start(empty_main, job.type, b"hotswap-off2")
-        empty_main(job.type)
+            second = arch.thread_start(empty_main, number, b"hotswap-off2")
+        empty_main(number)
         if second:
             arch.thread_join(second)
 
@@ -260,9 +265,9 @@ def collect(job, mm, start):
     return mm.arena_pages
 
 
-def empty_main(type):
-    """An emptying thread: takes the next few of the list in hand until it is worked off."""
-    job = cython.address(emptyings[type])
+def empty_main(number):
+    """An emptying thread: takes the next few of the list in hand until it is worked off. Of an own swapoff, by its type, or of a round behind those."""
+    job = cython.address(emptyings[number]) if number < AREAS else cython.address(rounds[number - AREAS])
     mm = mm_at(job.mm)
     turn = arch.add(cython.address(job.turn), 1) - 1
     bounce: uint64_t = job.bounce + ((turn * BOUNCE_PAGES) << 12)
