@@ -57,7 +57,7 @@ def dies(world):
     mends[id(shm.take)] = lambda: world.alone(twin.shm.take_mend(object.index))
     mends[id(area.active.lock)] = lambda: world.alone(twin.death.active_mend(0))
     for type in world.areas:
-        mends[id(area.areas[type].lock)] = lambda type=type: world.alone(twin.death.area_mend(type))
+        mends[id(area.areas[type].lock)] = lambda type=type: world.alone(twin.swap_map.area_mend(type))
     locks = [area.active.lock, shm.lock, shm.take, twin.commit.account.lock, object.mm.lru_lock, object.mm.frame_lock]
     for lock in [*locks, object.mm.request_lock, *(area.areas[type].lock for type in world.areas)]:
         if lock.owner == DEAD:
