@@ -14,7 +14,7 @@ from support import TESTS, passes, run_python
 
 FAULTS = pytest.mark.parametrize("faults", ["thread", "signal"])
 SETUP = """
-import contextlib, os, signal, sys, time, hotswap, numpy as np
+import contextlib, os, random, signal, sys, time, hotswap, numpy as np
 from support import *
 area = sys.argv[1]
 hotswap.swapon(area, size="48M")
@@ -46,6 +46,11 @@ def stands_by():  # a child's: until its parent ends
 
 def ends(pid, code=0):
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == code
+
+def drawn():
+    seed = random.randrange(1 << 31)
+    print("seed", seed)
+    return random.Random(seed)
 
 def same(array, change=()):
     want = np.arange(array.size, dtype="u8")
@@ -549,10 +554,7 @@ def test_an_area_in_compressed_memory_that_was_coming_or_going_when_its_process_
     """Whoever finds that must not hold up the one who cleans up: it ends the thread that wrote the area back."""
     family(
         """
-        import random
-        seed = random.randrange(1 << 31)
-        print("seed", seed)
-        chance = random.Random(seed)
+        chance = drawn()
         space, array = make()
 
         def switches():
@@ -634,10 +636,7 @@ def test_who_is_killed_together_with_the_child_that_he_was_forking_leaves_nothin
     """As when a whole group of processes is killed: nobody is left who waits for that child."""
     family(
         """
-        import random
-        seed = random.randrange(1 << 31)
-        print("seed", seed)
-        chance = random.Random(seed)
+        chance = drawn()
         space, array = make()
 
         def forks():
@@ -665,10 +664,7 @@ def test_a_process_that_is_killed_while_it_closes_its_spaces_has_its_tables_free
     """Freed twice they would be given to two spaces, which then had one page table."""
     family(
         """
-        import random
-        seed = random.randrange(1 << 31)
-        print("seed", seed)
-        chance = random.Random(seed)
+        chance = drawn()
         space, array = make()
         others = [(other, other.full(MIB // 4, 1, "u8")) for other in (hotswap.Space("1M", "4K") for _ in range(6))]
 
