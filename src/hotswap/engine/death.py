@@ -6,7 +6,7 @@ were taken and not yet named, a frame half in the cache. So all members are brou
 say all there is (calm.py), and the counts, the clusters and the cache's index of every area are made anew from them (recount.py). Who is
 stopped (SIGSTOP) puts it off.
 
-Locks that the dead one held are had by the next who wants them, who first puts right what they guard (``area_mend``, ``active_mend``). A swapoff that it ran is given up.
+Locks that the dead one held are had by the next who wants them, who first puts right what they guard (``area_mend``, ``active_mend``, ``pool_cut``). A swapoff that it ran is given up.
 
 Lock order: ``family.lock``, then rest in every process.
 """

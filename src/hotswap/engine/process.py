@@ -7,9 +7,11 @@ parent's memory and are closed; arenas are registered anew, what is clean is pro
 its own. Then it tells the parent on a pipe, which waits for that (``fork_after``), since only the parent can clean up after a child that never
 came. A child that cannot be set up is told so when it touches swappable memory (child.py).
 
-A process has a thread of its own that serves the family (``serve_main``). It holds the member's mutex ``alive`` from its first moment on.
+A process has a thread of its own that serves the family (``serve_main``). It holds the member's mutex ``alive`` from its first moment on. Before,
+the child's only thread does (``is_born``), so that one that dies while it comes is found by anybody (``bury_unborn``).
 
-Lock order: ``forking.lock``, calm, the mmap locks of all own spaces by row, then what copying takes. All of it is held over the fork.
+Lock order: ``forking.lock``, calm, the mmap locks of all own spaces by row, then what copying takes. All of it is held over the fork. In a child
+``alive``, then ``family.lock``, under which ``alive`` changes hands; who looks after others only tries both.
 """
 
 import cython
